@@ -1,0 +1,1 @@
+"""Unsupervised image classification (UCLS) and localisation-aware pretraining (SegIns)."""

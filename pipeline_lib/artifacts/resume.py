@@ -1,0 +1,80 @@
+"""Training state that survives an interruption, outside of what DVC and Git track."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline_lib.artifacts.folder import META, file_digest, repository_root
+
+
+def run_fingerprint(settings: Mapping[str, Any], code: Sequence[Path], inputs: Sequence[Path]) -> str:
+    """Hash of all that decides a training run: settings, code and input artifacts.
+
+    Args:
+        settings: JSON values.
+        code: Python files and folders of them.
+        inputs: Artifact folders; their ``meta.json`` holds the digests of their files.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=16)
+    digest.update(torch.__version__.encode())
+    for path in code:
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        for file in files:
+            digest.update(file_digest(file).encode())
+    for folder in inputs:
+        digest.update((folder / META).read_bytes())
+    return digest.hexdigest()
+
+
+class ResumableState:
+    """The state of one training run under ``scratch/``, written to a temporary name and renamed.
+
+    Args:
+        stage: Name of the stage.
+        fingerprint: What :func:`run_fingerprint` gave; a run with other settings does not find this state.
+        seconds: Least time between two writes; 0 writes every time.
+    """
+
+    def __init__(self, stage: str, fingerprint: str, seconds: float) -> None:
+        self._folder = repository_root() / "scratch" / stage / fingerprint
+        self._path = self._folder / "state.pt"
+        self._seconds = seconds
+        self._last = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """The stored state, or ``None`` where the run starts anew."""
+        if not self._path.is_file():
+            return None
+        state: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        return state
+
+    def due(self) -> bool:
+        """Whether the interval since the last write has passed."""
+        return time.monotonic() - self._last >= self._seconds
+
+    def store(self, state: Mapping[str, Any]) -> None:
+        """Write the state, replacing the one before."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f"state.{os.getpid()}.writing"
+        with temporary.open("wb") as stream:
+            torch.save(dict(state), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(self._path)
+        self._last = time.monotonic()
+
+    def discard(self) -> None:
+        """Remove the state: the run has ended and its artifact is written."""
+        shutil.rmtree(self._folder, ignore_errors=True)

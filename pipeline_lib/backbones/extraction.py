@@ -1,0 +1,67 @@
+"""Extracts the features of all images of a data set, in one process or several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.backbones.extractors import FeatureExtractor
+from pipeline_lib.errors import UserError
+from pipeline_lib.runtime import all_reduce, block_of_rank, progress
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+def extract_features(
+    fabric: Any,
+    extractor: FeatureExtractor,
+    loader_of: Callable[[str, range], Batches],
+    writer: FeaturesWriter,
+) -> dict[str, float]:
+    """Run the extractor over all images; each process takes a contiguous share of every split's rows.
+
+    A row's features do not depend on its batch or on the number of processes, but for rounding of float32.
+
+    Args:
+        fabric: The launched engine.
+        extractor: The frozen model; it is moved to the engine's device.
+        loader_of: Gives, for a split and its rows, batches of rows int64 (B,) and images float32 (B, 3, H, W).
+        writer: Knows the splits; it is opened and finished here, by all processes together.
+
+    Returns:
+        ``images``, ``seconds`` and ``images_per_second`` of all processes together.
+
+    Raises:
+        UserError: Features are not finite, or the loader left rows out.
+    """
+    extractor = fabric.to_device(extractor).eval()
+    channels_last = extractor.channels_last and fabric.device.type == "cpu"
+    started = time.monotonic()
+    with writer.opened(fabric.global_rank, fabric.broadcast, fabric.barrier):
+        for split, count in writer.splits.items():
+            rows = block_of_rank(count, fabric.global_rank, fabric.world_size)
+            batches = loader_of(split, rows) if len(rows) else ()
+            written = 0
+            with progress(batches, f"extract {split}", unit="batch") as bar:
+                for batch_rows, images in bar:
+                    writer.write(split, batch_rows.numpy(), _features(fabric, extractor, images, channels_last))
+                    written += len(images)
+            total = int(all_reduce(torch.tensor([written], device=fabric.device)))
+            if total != count:
+                raise UserError(f"{split}: expected {count} images, the loader gave {total}")
+    seconds = time.monotonic() - started
+    extracted = sum(writer.splits.values())
+    return {"images": extracted, "seconds": seconds, "images_per_second": extracted / seconds}
+
+
+def _features(fabric: Any, extractor: FeatureExtractor, images: Tensor, channels_last: bool) -> Any:
+    with torch.inference_mode(), fabric.autocast():
+        images = fabric.to_device(images)
+        if channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return extractor(images).float().cpu().numpy()

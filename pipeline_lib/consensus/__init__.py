@@ -1,0 +1,1 @@
+"""CSPA, HGPA, MCLA, aligned vote and the choice by average NMI."""

@@ -1,0 +1,1 @@
+"""Image sources behind one interface, decoding, and the preparation of the dataset artifact."""

@@ -1,0 +1,64 @@
+"""Opens an image source by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline_lib.data.digits import open_digits
+from pipeline_lib.data.fashion_mnist import open_fashion_mnist
+from pipeline_lib.data.food101 import open_food101
+from pipeline_lib.data.image_folder import open_folder
+from pipeline_lib.data.imagenet import open_imagenet
+from pipeline_lib.data.parquet import open_parquet
+from pipeline_lib.data.records import Labels, Record, Source, Subset
+from pipeline_lib.data.tiny_imagenet import open_tiny_imagenet
+from pipeline_lib.data.torchvision_arrays import open_cifar10, open_cifar20, open_cifar100, open_stl10
+from pipeline_lib.errors import UserError
+
+__all__ = ["KINDS", "Record", "Source", "open_source"]
+
+_WITHOUT_OPTIONS: dict[str, Callable[[Path], Source]] = {
+    "digits": lambda _: open_digits(),
+    "cifar10": open_cifar10,
+    "cifar20": open_cifar20,
+    "cifar100": open_cifar100,
+    "stl10": open_stl10,
+    "food101": open_food101,
+    "fashion_mnist": open_fashion_mnist,
+    "tiny_imagenet": open_tiny_imagenet,
+    "parquet": open_parquet,
+}
+KINDS = (*_WITHOUT_OPTIONS, "imagenet", "folder")
+
+
+def open_source(kind: str, root: Path, *, labels: Labels = "auto", subset: Subset | None = None) -> Source:
+    """Open an image source; files are checked now, images are read later.
+
+    Args:
+        kind: One of ``KINDS``.
+        root: Folder of the data set; sets that torchvision knows are downloaded into it where absent. Not looked at by
+            ``digits``, which comes with scikit-learn.
+        labels: Where ``folder`` takes labels from, see ``open_folder``.
+        subset: Which classes ``imagenet`` takes, see ``open_imagenet``.
+
+    Returns:
+        The source.
+
+    Raises:
+        UserError: The kind is unknown, an option belongs to another kind, or the files are not as the kind wants them.
+        MissingFileError: Files are absent and could not be downloaded.
+    """
+    if kind not in KINDS:
+        raise UserError(f"data kind: got {kind!r}, allowed are {', '.join(KINDS)}")
+    if labels != "auto" and kind != "folder":
+        raise UserError(
+            f"data labels: got {labels!r} with kind {kind!r}, allowed is 'auto'; only 'folder' has a choice"
+        )
+    if subset is not None and kind != "imagenet":
+        raise UserError(f"data subset: got {subset!r} with kind {kind!r}, allowed is null; only 'imagenet' has subsets")
+    if kind == "folder":
+        return open_folder(root, labels)
+    if kind == "imagenet":
+        return open_imagenet(root, subset)
+    return _WITHOUT_OPTIONS[kind](root)

@@ -1,0 +1,102 @@
+"""Figures that need no labels: how far the heads agree, and how compact the clusters are."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_score
+
+from pipeline_lib.errors import UserError
+from pipeline_lib.evaluation.features import FeatureBlocks
+from pipeline_lib.evaluation.matching import clustering_accuracy, contingency_table
+from pipeline_lib.evaluation.metrics import normalised_mutual_information
+
+
+def _check_heads(heads: NDArray[Any]) -> None:
+    if heads.ndim != 2 or heads.shape[0] == 0:
+        raise UserError(f"heads: expected assignments (heads, images), got shape {heads.shape}")
+
+
+def mean_pairwise_nmi(heads: NDArray[np.integer[Any]]) -> float | None:
+    """Mean NMI (arithmetic) over all pairs of heads.
+
+    Args:
+        heads: Assignments of H heads, (H, n).
+
+    Returns:
+        A value in [0, 1], or None with a single head, which has no pair.
+
+    Raises:
+        UserError: ``heads`` has another shape.
+    """
+    _check_heads(heads)
+    values = [normalised_mutual_information(contingency_table(a, b)) for a, b in combinations(heads, 2)]
+    return float(np.mean(values)) if values else None
+
+
+def average_nmi(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[Any]]) -> float:
+    """ANMI: mean over the heads of the NMI with ``labels``, geometric mean (Strehl & Ghosh 2002, Eq. 4).
+
+    Args:
+        labels: A labelling, (n,).
+        heads: Assignments of H heads, (H, n).
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        UserError: The shapes do not fit.
+    """
+    _check_heads(heads)
+    tables = (contingency_table(labels, head) for head in heads)
+    return float(np.mean([normalised_mutual_information(table, mean="geometric") for table in tables]))
+
+
+def mean_agreement(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[Any]]) -> float:
+    """Mean over the heads of the share of images on which head and labelling agree after Hungarian matching.
+
+    Args:
+        labels: A labelling, (n,).
+        heads: Assignments of H heads, (H, n).
+
+    Returns:
+        A value in [0, 1].
+
+    Raises:
+        UserError: The shapes do not fit.
+    """
+    _check_heads(heads)
+    return float(np.mean([clustering_accuracy(contingency_table(labels, head)) for head in heads]))
+
+
+def sampled_silhouette(
+    features: FeatureBlocks, labels: NDArray[np.integer[Any]], sample: int, seed: int
+) -> float | None:
+    """Mean silhouette (Rousseeuw 1987) with cosine distance, on a seeded sample of the images.
+
+    Args:
+        features: Features of n images; only the sample's rows are read.
+        labels: Cluster of each image, (n,).
+        sample: Images to take at most; all where there are fewer.
+        seed: Seed of the sample.
+
+    Returns:
+        A value in [-1, 1], or None where it is not defined: the sample lies in one cluster, or every image in its own.
+
+    Raises:
+        UserError: The labels do not fit the features, or ``sample`` is below 2.
+    """
+    if labels.shape != (features.count,):
+        raise UserError(f"labels: expected one for each of {features.count} images, got shape {labels.shape}")
+    if sample < 2:
+        raise UserError(f"sample = {sample}: the silhouette needs at least 2 images")
+    chosen = np.arange(features.count, dtype=np.int64)
+    if features.count > sample:
+        chosen = np.sort(np.random.default_rng(seed).choice(features.count, size=sample, replace=False))
+    clusters = labels[chosen]
+    if not 2 <= len(np.unique(clusters)) < len(clusters):
+        return None
+    return float(silhouette_score(features.rows(chosen), clusters, metric="cosine"))

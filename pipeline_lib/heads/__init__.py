@@ -1,0 +1,1 @@
+"""The multi-head classifier, its losses, Sinkhorn-Knopp and its training loop."""

@@ -1,0 +1,55 @@
+"""Assignments of a trained classifier, in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline_lib.heads.feature_rows import FeatureBlocks
+from pipeline_lib.heads.model import HeadShape, MultiHeadClassifier
+
+
+def restored_classifier(shape: Mapping[str, Any], state: dict[str, Tensor], device: torch.device) -> MultiHeadClassifier:
+    """A classifier in evaluation mode from its sizes and state dict."""
+    classifier = MultiHeadClassifier(HeadShape(**shape))
+    classifier.load_state_dict(state)
+    return classifier.to(device).eval()
+
+
+@torch.inference_mode()
+def assign_in_blocks(
+    classifier: MultiHeadClassifier,
+    features: FeatureBlocks,
+    ids: NDArray[np.int64],
+    *,
+    temperature: float,
+    best_head: int | None,
+    block_rows: int,
+    device: torch.device,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
+    """Assign every image by every head.
+
+    Args:
+        classifier: Classifier in evaluation mode.
+        features: Features of the split.
+        ids: Image ids, (n,).
+        temperature: Temperature of the probabilities; assignments do not depend on it.
+        best_head: Head whose probabilities are given; ``None`` gives those of all heads.
+        block_rows: Rows at a time.
+        device: Device of the classifier.
+
+    Yields:
+        Ids (b,), assignments (H, b) and probabilities, (b, K) of the best head or (H, b, K).
+    """
+    for start in range(0, features.count, block_rows):
+        rows = slice(start, min(start + block_rows, features.count))
+        logits = classifier(torch.from_numpy(features.rows(rows)).to(device))  # (H, b, K)
+        chosen = logits if best_head is None else logits[best_head]
+        probability = (chosen / temperature).softmax(dim=-1)
+        labels = logits.argmax(dim=-1).to(torch.int32)
+        yield ids[rows], labels.cpu().numpy(), probability.cpu().numpy()

@@ -1,0 +1,92 @@
+"""One batch of head training: from features of images and neighbours to the loss of every head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline_lib.heads.losses import instance_weights, scan_loss, smoothed_neighbors, temi_loss
+from pipeline_lib.heads.prior import updated_prior
+from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.heads.sinkhorn import sinkhorn_knopp
+
+
+@dataclass
+class Objective:
+    """The training objective of thesis 5.2 with the class prior that it carries from batch to batch.
+
+    Attributes:
+        settings: What is switched on.
+        prior: Class prior, (H, K).
+    """
+
+    settings: HeadSettings
+    prior: Tensor
+
+    @torch.no_grad()
+    def teacher_targets(self, teacher: nn.Module, images: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher log-probabilities, normalised over all views of the batch at once; moves the prior.
+
+        Args:
+            teacher: The teacher.
+            images: Features, (B, D).
+            neighbors: Features of the neighbours, (B, M, D).
+
+        Returns:
+            Log-probabilities of the images and, smoothed, of the neighbours, (H, B, K) each.
+        """
+        settings = self.settings
+        batch, per_image = neighbors.shape[:2]
+        logits: Tensor = teacher(torch.cat([images, neighbors.flatten(0, 1)]))  # (H, B + B*M, K)
+        log_q = sinkhorn_knopp(logits, settings.teacher_temperature, settings.sinkhorn_iterations)
+        log_images = log_q[:, :batch]
+        log_neighbors = smoothed_neighbors(log_q[:, batch:].unflatten(1, (batch, per_image)))
+        counted = [log_neighbors] if settings.prior_views == "neighbors" else [log_images, log_neighbors]
+        self.prior = updated_prior(self.prior, torch.cat(counted, dim=1), settings.prior_momentum)
+        return log_images, log_neighbors
+
+    def direction(self, logits: Tensor, log_target: Tensor, weight: Tensor | None, cross_entropy: float) -> Tensor:
+        """Loss of every head for one direction: the student on one view, the teacher on the other.
+
+        Args:
+            logits: Student logits, (H, B, K).
+            log_target: Teacher log-probabilities of the other view, (H, B, K).
+            weight: Instance weights, (B,), or ``None``.
+            cross_entropy: Factor of the cross-entropy term now.
+
+        Returns:
+            Mean loss of each head, (H,).
+        """
+        settings = self.settings
+        log_student = (logits / settings.student_temperature).log_softmax(dim=-1)
+        if settings.loss == "temi":
+            return temi_loss(log_student, log_target, self.prior, weight, settings.beta, cross_entropy)
+        return scan_loss(log_student, log_target, settings.scan_entropy_weight, weight, cross_entropy)
+
+    def head_losses(
+        self, student: nn.Module, teacher: nn.Module, images: Tensor, neighbors: Tensor, cross_entropy: float
+    ) -> Tensor:
+        """Loss of every head on one batch.
+
+        Args:
+            student: The student; the only module that gets gradients.
+            teacher: The teacher.
+            images: Features, (B, D).
+            neighbors: Features of M neighbours an image, (B, M, D).
+            cross_entropy: Factor of the cross-entropy term now.
+
+        Returns:
+            Mean loss of each head, (H,).
+        """
+        log_images, log_neighbors = self.teacher_targets(teacher, images, neighbors)
+        weight = instance_weights(log_images, log_neighbors) if self.settings.instance_weights else None
+        if not self.settings.symmetric:
+            return self.direction(student(images), log_neighbors, weight, cross_entropy)
+        # The student sees one neighbour; the teacher's smoothing over M serves the forward direction alone.
+        logits: Tensor = student(torch.cat([images, neighbors[:, 0]]))
+        forward, backward = logits.split(len(images), dim=1)
+        there = self.direction(forward, log_neighbors, weight, cross_entropy)
+        back = self.direction(backward, log_images, weight, cross_entropy)
+        return (there + back) / 2

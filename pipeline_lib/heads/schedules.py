@@ -1,0 +1,54 @@
+"""Schedules over the iterations of head training."""
+
+from __future__ import annotations
+
+import math
+
+
+def learning_rate(iteration: int, total: int, warmup: int, peak: float, final: float) -> float:
+    """Linear warm-up from zero, then cosine to ``final``, stepped every iteration (TEMI, thesis 6.4.1.1).
+
+    Args:
+        iteration: Index of the iteration, from 0.
+        total: Number of iterations.
+        warmup: Number of warm-up iterations.
+        peak: Rate at the end of the warm-up.
+        final: Rate at the end of training.
+
+    Returns:
+        The rate of this iteration.
+    """
+    if iteration < warmup:
+        return peak * (iteration + 1) / warmup
+    progress = (iteration - warmup) / max(1, total - warmup)
+    return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def cross_entropy_weight(iteration: int, total: int, final: float) -> float:
+    """Cosine-increasing factor of the cross-entropy term, from 0 to ``final`` (lambda of thesis Eq. 5.12).
+
+    Args:
+        iteration: Index of the iteration, from 0.
+        total: Number of iterations.
+        final: Factor at the end of training (0.5 in the thesis).
+
+    Returns:
+        The factor of this iteration.
+    """
+    return final * 0.5 * (1 - math.cos(math.pi * iteration / max(1, total)))
+
+
+def fitted_teacher_momentum(total: int) -> float:
+    """Momentum of the moving average whose memory is a twentieth of the training, and at most TEMI's 250 iterations.
+
+    TEMI's 0.996 remembers 250 iterations. A small data set trains for a thousand or so in all; a teacher that slow
+    never gets far from the start.
+
+    Args:
+        total: Number of iterations.
+
+    Returns:
+        Momentum in [0, 0.996].
+    """
+    memory = min(250.0, max(1.0, total / 20))
+    return 1 - 1 / memory

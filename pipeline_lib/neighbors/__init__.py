@@ -1,0 +1,1 @@
+"""FAISS search, the adaptive rule and neighbour quality."""

@@ -1,0 +1,290 @@
+"""Typed view of ``params.yaml``: unknown keys, wrong types and impossible values are refused in one line."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.settings import Settings
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+PrecisionName = Literal["float32", "bfloat16"]
+Section = TypeVar("Section", bound=BaseModel)
+Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Channels = Annotated[tuple[float, float, float], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+
+
+class Suite(Settings):
+    """What plain ``dvc repro`` makes: every data set with every backbone."""
+
+    data: Names
+    backbone: Names
+
+
+class Prepare(Settings):
+    """Reading and checking the images."""
+
+    unreadable: Literal["skip", "stop"]
+    val_fraction: Fraction
+    limit_per_split: Count | None
+    workers: Count
+    seed: Seed
+
+
+class Extract(Settings):
+    """Running the backbone over all images."""
+
+    batch_size: Count
+    workers: Annotated[int, Field(ge=0)]
+    precision: PrecisionName
+    storage: Literal["float16", "float32"]
+    device: DeviceName
+
+
+class Features(Settings):
+    """Which feature blocks the neighbour search and the heads see (thesis 5.2.6)."""
+
+    blocks: Literal["default"] | Names
+
+
+class Knn(Settings):
+    """Neighbour search with the adaptive rule (thesis 5.2.5)."""
+
+    threshold: Annotated[float, Field(ge=-1, le=1)]
+    adaptive: bool
+    k_min: Literal["auto"] | Count
+    k_max: Literal["auto"] | Count
+    centre: bool
+    normalise_blocks: bool
+    index: str
+    threads: Count
+    device: DeviceName
+    query_rows: Count
+    base_rows: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if isinstance(self.k_min, int) and isinstance(self.k_max, int) and self.k_min > self.k_max:
+            raise ValueError(f"k_max must be at least k_min = {self.k_min}")
+        return self
+
+
+class TrainHeads(HeadSettings):
+    """Training of the multi-head classifier."""
+
+    precision: PrecisionName
+    device: DeviceName
+    features_in_memory_gb: Annotated[float, Field(ge=0)]
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+
+
+class Assign(Settings):
+    """Assignments of every head for every split."""
+
+    probabilities: Literal["best", "all"]
+    batch_size: Count
+    device: DeviceName
+
+
+class Consensus(Settings):
+    """Cluster ensembles over the heads (thesis 5.1.2)."""
+
+    methods: Annotated[tuple[Literal["cspa", "hgpa", "mcla", "vote"], ...], Field(strict=False, min_length=1)]
+    choose: Literal["auto", "cspa", "hgpa", "mcla", "vote"]
+    vertex_weight: Literal["unit", "size"]
+    seed: Seed
+
+
+class SelfTrain(Settings):
+    """The linear classifier grid on the consensus labels (thesis 6.2)."""
+
+    rates: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)]
+    iterations: Count
+    batch_size: Count
+    holdout_fraction: Fraction
+    scaling: Literal["none", "global", "standardise"]
+    weighting: Literal["none", "agreement"]
+    device: DeviceName
+    seed: Seed
+
+
+class Evaluate(Settings):
+    """Final figures."""
+
+    kmeans_restarts: Count
+    linear_probe: bool
+    silhouette_sample: Count
+    seed: Seed
+
+
+class Dataset(Settings):
+    """Facts of one data set; its files lie in ``data/raw/<name>``."""
+
+    source: str
+    classes: Annotated[int, Field(ge=2)]
+    subset: Literal[50, 100, 200, "100_cmc"] | None = None
+    labels: Literal["auto", "folders", "none"] = "auto"
+
+
+class Weights(Settings):
+    """Where a backbone's weights come from."""
+
+    source: Literal["hub", "file", "package", "none"]
+    path: str | None = None
+    package: str | None = None
+
+
+class Backbone(Settings):
+    """Facts of one backbone."""
+
+    model: str
+    weights: Weights
+    image_size: Count | None = None
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+    blocks: Names | None = None
+    last_blocks: Count = 4
+
+
+class Override(Settings):
+    """Settings of single stages for one data set; ``{}`` for none."""
+
+    train_heads: dict[str, Any]
+    self_train: dict[str, Any]
+
+
+class Params(Settings):
+    """The whole of ``params.yaml``."""
+
+    suite: Suite
+    launcher: str
+    prepare: Prepare
+    extract: Extract
+    features: Features
+    knn: Knn
+    train_heads: TrainHeads
+    assign: Assign
+    consensus: Consensus
+    self_train: SelfTrain
+    evaluate: Evaluate
+    datasets: dict[str, Dataset]
+    backbones: dict[str, Backbone]
+    overrides: dict[str, Override]
+
+    def train_heads_for(self, data: str) -> TrainHeads:
+        """Section ``train_heads`` with the overrides of data set ``data``."""
+        changed = self.train_heads.model_dump() | self.overrides[data].train_heads
+        return _validated(TrainHeads, changed, f"overrides.{data}.train_heads")
+
+    def self_train_for(self, data: str) -> SelfTrain:
+        """Section ``self_train`` with the overrides of data set ``data``."""
+        changed = self.self_train.model_dump() | self.overrides[data].self_train
+        return _validated(SelfTrain, changed, f"overrides.{data}.self_train")
+
+
+def _child(model: Any, key: str | int) -> Any:
+    """Settings class behind ``key`` of ``model``, or ``None`` where the path leaves the classes."""
+    if isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
+        annotation = model.model_fields[str(key)].annotation
+        arguments = getattr(annotation, "__args__", ())
+        return arguments[1] if getattr(annotation, "__origin__", None) is dict else annotation
+    if isinstance(model, type) and issubclass(model, BaseModel) and isinstance(key, str):
+        return model
+    return None
+
+
+_UNION_MEMBERS = {"int", "float", "str", "tuple", "list", "none"}
+
+
+def _location(error: Any) -> list[str | int]:
+    """Path to the key, without the names that pydantic adds for members of a union."""
+    path = [part for part in error["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))]
+    while path and str(path[-1]).split("[")[0] in _UNION_MEMBERS:
+        path.pop()
+    return path
+
+
+def _explained(errors: list[Any], root: type[BaseModel], prefix: str) -> str:
+    """One line for the first complaint of pydantic, unknown keys before others: key, value and what is allowed."""
+    error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
+    location = _location(error)
+    key = ".".join([*([prefix] if prefix else []), *(str(part) for part in location)])
+    if error["type"] == "extra_forbidden":
+        parent: Any = root
+        for part in location[:-1]:
+            parent = _child(parent, part)
+        fields = sorted(parent.model_fields)
+        close = difflib.get_close_matches(str(location[-1]), fields, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{key} = {error['input']!r}: unknown key; {hint}allowed: {', '.join(fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing; this key is required"
+    alternatives = [other["msg"] for other in errors if _location(other) == location]
+    message = " or ".join(text.replace("Value error, ", "").replace("Input should be ", "") for text in alternatives)
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{key}{value}: {'' if error['type'] == 'value_error' else 'allowed: '}{message}"
+
+
+def _validated(model: type[Section], value: Any, prefix: str = "") -> Section:
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise UserError(f"params.yaml: {_explained(error.errors(), model, prefix)}") from None
+
+
+def _check_names(params: Params) -> None:
+    for key, chosen, known in (
+        ("suite.data", params.suite.data, params.datasets),
+        ("suite.backbone", params.suite.backbone, params.backbones),
+    ):
+        for name in chosen:
+            if name not in known:
+                raise UserError(f"params.yaml: {key} = {list(chosen)}: {name!r} is not one of {', '.join(known)}")
+    for name in params.datasets:
+        if name not in params.overrides:
+            raise UserError(
+                f"params.yaml: overrides.{name}: missing; write '{name}: {{train_heads: {{}}, self_train: {{}}}}'"
+            )
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check ``params.yaml``.
+
+    The file is read as YAML 1.2, as DVC does: ``1e-05`` is a number there and a string in YAML 1.1.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The validated parameters.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: A key is unknown, missing or has an impossible value; the message names it.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: not found; run from the folder that holds params.yaml")
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text())
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise UserError(f"{path}: expected sections with keys, found {type(raw).__name__}")
+    params = _validated(Params, raw)
+    _check_names(params)
+    for name in params.datasets:
+        params.train_heads_for(name)
+        params.self_train_for(name)
+    return params

@@ -1,0 +1,1 @@
+"""The linear classifier grid for self-training, linear probing and linear evaluation."""

@@ -1,0 +1,19 @@
+"""Refuse a params.yaml with unknown keys or impossible values before any other stage works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline_lib.artifacts.folder import write_atomically
+from pipeline_lib.params import load_params
+from stages.command_line import run_stage
+
+
+def main() -> None:
+    """Check params.yaml; the output is the same for every valid file, so nothing downstream runs again."""
+    load_params()
+    write_atomically(Path("data/checks/params.ok"), "valid\n")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,114 @@
+"""What all stage scripts share: arguments with the standard paths, metrics, and one-line errors."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.artifacts.folder import write_json
+from pipeline_lib.errors import UserError
+from pipeline_lib.params import Params, load_params
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Parameters and paths of one stage run.
+
+    Attributes:
+        stage: Name of the stage.
+        params: The validated parameters.
+        data: Name of the data set.
+        backbone: Name of the backbone; empty for stages that come before it.
+        started: Monotonic time of the start, seconds.
+    """
+
+    stage: str
+    params: Params
+    data: str
+    backbone: str
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def run(self) -> str:
+        """Name of the run: data set, or data set and backbone."""
+        return f"{self.data}-{self.backbone}" if self.backbone else self.data
+
+    def artifact(self, kind: str) -> Path:
+        """Folder of an artifact of this run."""
+        return Path("data") / kind / (self.data if kind in ("raw", "datasets") else self.run)
+
+    def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``meta.json`` records of the origin."""
+        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": dict(settings)}
+
+    def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
+        """Write ``metrics/<run>/<stage>.json``, with no times in it: equal results make equal files."""
+        write_json(Path("metrics") / self.run / f"{name or self.stage}.json", values)
+
+    def report(self, text: str) -> None:
+        """Say on standard output what the stage did, with its time and peak memory."""
+        seconds = time.monotonic() - self.started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(f"{self.stage}@{self.run}: {text} [{seconds:.1f} s, peak {peak:.2f} GB]", flush=True)
+
+
+def stage_context(stage: str, description: str, *, with_backbone: bool = True) -> StageContext:
+    """Parse the command line; data set and backbone default to the first of the suite.
+
+    Args:
+        stage: Name of the stage.
+        description: One sentence for ``--help``.
+        with_backbone: Whether the stage depends on the backbone.
+
+    Returns:
+        The context.
+
+    Raises:
+        UserError: A name is unknown or params.yaml is not valid.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=description)
+    parser.add_argument("--data", help="data set, a key of datasets in params.yaml (default: the suite's first)")
+    if with_backbone:
+        parser.add_argument("--backbone", help="backbone, a key of backbones (default: the suite's first)")
+    arguments = parser.parse_args()
+    params = load_params()
+    data = arguments.data or params.suite.data[0]
+    backbone = (arguments.backbone or params.suite.backbone[0]) if with_backbone else ""
+    if data not in params.datasets:
+        raise UserError(f"--data {data}: not one of {', '.join(params.datasets)}")
+    if with_backbone and backbone not in params.backbones:
+        raise UserError(f"--backbone {backbone}: not one of {', '.join(params.backbones)}")
+    return StageContext(stage, params, data, backbone)
+
+
+def chosen_blocks(context: StageContext, available: Iterable[str], default: Sequence[str]) -> tuple[str, ...]:
+    """Feature blocks that neighbours and heads see: ``features.blocks``, or the backbone's default ones.
+
+    Raises:
+        UserError: A block was not extracted.
+    """
+    chosen = context.params.features.blocks
+    blocks = tuple(default) if chosen == "default" else tuple(chosen)
+    for block in blocks:
+        if block not in available:
+            raise UserError(
+                f"features.blocks = {list(blocks)}: {context.run} has no block {block!r}; allowed: {', '.join(available)}"
+            )
+    return blocks
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's main function; what the user can mend ends it with one line and exit code 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,52 @@
+"""Combine the assignments of all heads into one clustering, on every split (thesis 5.1.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline_lib.artifacts.assignments import open_assignments
+from pipeline_lib.artifacts.consensus import write_consensus
+from pipeline_lib.consensus.ensemble import build_consensus
+from pipeline_lib.consensus.settings import ConsensusSettings
+from stages.command_line import run_stage, stage_context
+
+
+def main() -> None:
+    """Run all methods on train, choose one there, and use the same on the other splits."""
+    context = stage_context("consensus", "Build the consensus of the heads.")
+    section = context.params.consensus
+    assignments = open_assignments(context.artifact("assignments"))
+    choose: str = section.choose
+    splits, metrics, times = {}, dict[str, Any](), []
+    for split in sorted(assignments.splits, key=lambda name: name != "train"):
+        result = build_consensus(
+            assignments.labels(split),
+            assignments.classes,
+            methods=section.methods,
+            choose=choose,
+            settings=ConsensusSettings(vertex_weight=section.vertex_weight),
+            seed=section.seed,
+        )
+        choose = result.chosen
+        splits[split] = result.for_artifact(assignments.ids(split))
+        for name, method in result.methods.items():
+            if method.anmi is None:
+                metrics[f"{split}_{name}_skipped"] = method.skipped
+            else:
+                metrics[f"{split}_{name}_anmi"] = round(method.anmi, 4)
+            times.append(f"{split} {name} {method.seconds:.1f} s")
+        metrics[f"{split}_agreement"] = round(float(result.agreement.mean()), 4)
+    write_consensus(
+        context.artifact("consensus"),
+        splits=splits,
+        classes=assignments.classes,
+        chosen=choose,
+        settings=result.recorded_settings,
+        made_by=context.made_by(section.model_dump()),
+    )
+    context.write_metrics({"chosen": choose, **metrics})
+    context.report(f"chosen: {choose}; {', '.join(times)}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,52 @@
+"""Features of the frozen backbone for every image of a data set (thesis 5.2.2, 5.2.6)."""
+
+from __future__ import annotations
+
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.folder import file_digest
+from pipeline_lib.backbones.build import build_backbone
+from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
+from pipeline_lib.backbones.extraction import extract_features
+from pipeline_lib.data.decoding import decode
+from pipeline_lib.data.transforms import image_loader
+from stages.command_line import run_stage, stage_context
+
+
+def main() -> None:
+    """Run the backbone, in one process or in those that torchrun launched."""
+    context = stage_context("extract", "Extract the features of all images.")
+    section = context.params.extract
+    facts = context.params.backbones[context.backbone]
+    fabric = runtime.start(section.device, section.precision)
+    folder = context.artifact("datasets")
+    dataset = open_dataset(folder)
+    config = BackboneConfig(
+        **(facts.model_dump() | {"weights": WeightsConfig(**facts.weights.model_dump()), "name": context.backbone})
+    )
+    width, height = decode(dataset.image("train", 0)).size
+    backbone = build_backbone(config, native_size=(height, width))
+    writer = FeaturesWriter(
+        context.artifact("features"),
+        splits=dataset.splits,
+        blocks=backbone.extractor.blocks,
+        default_blocks=backbone.extractor.default_blocks,
+        storage=section.storage,
+        backbone=backbone.facts(),
+        dataset_digest=file_digest(folder / "images.parquet"),
+        made_by=context.made_by(section.model_dump()),
+    )
+    transform = backbone.transform()
+    figures = extract_features(
+        fabric,
+        backbone.extractor,
+        lambda split, rows: image_loader(dataset, split, rows, transform, section.batch_size, section.workers),
+        writer,
+    )
+    if fabric.is_global_zero:
+        context.report(f"{figures['images']:.0f} images, {figures['images_per_second']:.0f} images/s")
+
+
+if __name__ == "__main__":
+    run_stage(main)

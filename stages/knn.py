@@ -1,0 +1,50 @@
+"""Nearest neighbours of every training image, with the adaptive similarity threshold (thesis 5.2.5)."""
+
+from __future__ import annotations
+
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.features import open_features
+from pipeline_lib.artifacts.neighbors import open_neighbors
+from pipeline_lib.neighbors.finding import find_neighbors
+from pipeline_lib.neighbors.fitted import fitted_k_max, fitted_k_min
+from pipeline_lib.neighbors.similarity import SearchSpace
+from pipeline_lib.neighbors.statistics import oracle_neighbor_accuracy
+from stages.command_line import chosen_blocks, run_stage, stage_context
+
+
+def main() -> None:
+    """Search, write the lists, report their lengths and, where labels are known, how often they are right."""
+    context = stage_context("knn", "Find the neighbours of every training image.")
+    section = context.params.knn
+    features = open_features(context.artifact("features"))
+    blocks = chosen_blocks(context, features.blocks, features.default_blocks)
+    train = features.split("train", blocks)
+    space = SearchSpace(train, centre=section.centre, normalise_blocks=section.normalise_blocks)
+    classes = context.params.datasets[context.data].classes
+    k_min = fitted_k_min(train.count, classes) if section.k_min == "auto" else section.k_min
+    k_max = fitted_k_max(train.count, classes, k_min) if section.k_max == "auto" else section.k_max
+    settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max}
+    metrics = find_neighbors(
+        space,
+        context.artifact("neighbors"),
+        threshold=section.threshold,
+        k_min=k_min,
+        k_max=k_max,
+        adaptive=section.adaptive,
+        index=section.index,
+        threads=section.threads,
+        device=section.device,
+        query_rows=section.query_rows,
+        base_rows=section.base_rows,
+        seed=section.seed,
+        made_by=context.made_by(settings),
+    )
+    labels = open_dataset(context.artifact("datasets")).oracle_labels("train")
+    if labels is not None:
+        metrics |= oracle_neighbor_accuracy(open_neighbors(context.artifact("neighbors")), labels)
+    context.write_metrics(metrics)
+    context.report(f"{train.count} images")
+
+
+if __name__ == "__main__":
+    run_stage(main)

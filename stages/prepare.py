@@ -1,0 +1,31 @@
+"""Read a data set's images, check that each can be decoded, and write the dataset artifact."""
+
+from __future__ import annotations
+
+from pipeline_lib.data.preparation import prepare_dataset
+from pipeline_lib.data.source import open_source
+from stages.command_line import run_stage, stage_context
+
+
+def main() -> None:
+    """Prepare one data set; files that cannot be decoded are listed in the metrics or stop the run."""
+    context = stage_context("prepare", "Prepare a data set.", with_backbone=False)
+    section = context.params.prepare
+    facts = context.params.datasets[context.data]
+    source = open_source(facts.source, context.artifact("raw"), labels=facts.labels, subset=facts.subset)
+    metrics = prepare_dataset(
+        source,
+        context.artifact("datasets"),
+        unreadable=section.unreadable,
+        val_fraction=section.val_fraction,
+        limit_per_split=section.limit_per_split,
+        seed=section.seed,
+        workers=section.workers,
+        made_by=context.made_by(section.model_dump() | facts.model_dump()),
+    )
+    context.write_metrics(metrics)
+    context.report(f"{metrics['images']} images, {metrics['unreadable']} unreadable")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,73 @@
+"""Train one linear classifier on the consensus labels of the training images (thesis 5.2, 6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.classifier import PredictionRows, write_classifier
+from pipeline_lib.artifacts.consensus import open_consensus
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.features import open_features
+from pipeline_lib.probe.classifier import predict_in_blocks
+from pipeline_lib.probe.features import dinov2_inputs
+from pipeline_lib.probe.training import train_linear_grid
+from stages.command_line import run_stage, stage_context
+from stages.linear_grid import grid_settings
+
+
+def main() -> None:
+    """Train the grid, choose by held-out consensus labels, predict all splits."""
+    context = stage_context("self_train", "Train a linear classifier on the consensus labels.")
+    section = context.params.self_train_for(context.data)
+    fabric = runtime.start(section.device, "float32", section.seed)
+    dataset = open_dataset(context.artifact("datasets"))
+    features = open_features(context.artifact("features"))
+    consensus = open_consensus(context.artifact("consensus"))
+    everything = tuple(features.blocks)
+    train = features.split("train", everything)
+    grid = train_linear_grid(
+        train,
+        dinov2_inputs(train.columns),
+        consensus.labels("train"),
+        context.params.datasets[context.data].classes,
+        grid_settings(section, train.count),
+        sample_weights=consensus.agreement("train") if section.weighting == "agreement" else None,
+        device=fabric.device,
+    )
+    classifier = grid.classifier()
+    chosen = grid.settings[grid.chosen]
+
+    def predicted(split: str) -> Iterator[PredictionRows]:
+        ids = dataset.ids(split)
+        for block in predict_in_blocks(classifier, features.split(split, everything), chosen.input):
+            yield ids[block.rows], block.labels, block.confidence, block.entropy
+
+    write_classifier(
+        context.artifact("classifier"),
+        state=classifier.state_dict(),
+        backbone=features.backbone,
+        blocks=[(name, features.dimension([name])) for name in chosen.input.blocks],
+        cluster_names=None,
+        scaling=section.scaling,
+        grid=grid.table(),
+        chosen=chosen.name,
+        predictions={split: predicted(split) for split in features.splits},
+        made_by=context.made_by(section.model_dump()),
+    )
+    held_out = [value for value in grid.held_out_accuracy if value is not None]
+    context.write_metrics(
+        {
+            "chosen": chosen.name,
+            "held_out_pseudo_label_accuracy": float(np.max(held_out)),
+            "classifiers": len(grid.settings),
+            "diverged": sum(grid.diverged),
+        }
+    )
+    context.report(f"{len(grid.settings)} classifiers, chosen: {chosen.name}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

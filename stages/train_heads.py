@@ -1,0 +1,87 @@
+"""Train the multi-head classifier on frozen features and their neighbours (thesis 5.2)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from pipeline_lib import heads as heads_package
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.features import open_features
+from pipeline_lib.artifacts.heads import write_heads
+from pipeline_lib.artifacts.neighbors import open_neighbors
+from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
+from pipeline_lib.heads.feature_rows import FeatureRows
+from pipeline_lib.heads.model import HeadShape
+from pipeline_lib.heads.pairs import PairSampler, fitted_batch_size
+from pipeline_lib.heads.training import HeadTrainer
+from stages.command_line import chosen_blocks, run_stage, stage_context
+
+
+def main() -> None:
+    """Train, or go on from where an interrupted run of the same settings stopped."""
+    context = stage_context("train_heads", "Train the multi-head classifier.")
+    section = context.params.train_heads_for(context.data)
+    fabric = runtime.start(section.device, section.precision, section.seed)
+    features = open_features(context.artifact("features"))
+    neighbors = open_neighbors(context.artifact("neighbors"))
+    blocks = chosen_blocks(context, features.blocks, features.default_blocks)
+    train = features.split("train", blocks)
+    shape = HeadShape(
+        features=train.dimension,
+        classes=context.params.datasets[context.data].classes,
+        heads=section.heads,
+        hidden=section.hidden,
+        bottleneck=section.bottleneck,
+        batch_norm=section.batch_norm,
+    )
+    batch_size = fitted_batch_size(section.batch_size, train.count, fabric.world_size)
+    sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, section.seed)
+    rows = FeatureRows(train, fabric.device, int(section.features_in_memory_gb * 2**30))
+    trainer = HeadTrainer(fabric, section, shape, sampler, rows)
+
+    settings = section.model_dump()
+    code = [Path(heads_package.__file__).parent]
+    inputs = [context.artifact("features"), context.artifact("neighbors")]
+    state = ResumableState("train_heads", run_fingerprint(settings | asdict(shape), code, inputs), section.checkpoint_seconds)
+    if (stored := state.load()) is not None:
+        trainer.resume(stored)
+        fabric.print(f"train_heads@{context.run}: resuming after epoch {trainer.epoch} of {trainer.plan.epochs}")
+
+    def store(trainer: HeadTrainer) -> None:
+        if fabric.is_global_zero and state.due():
+            state.store(trainer.state())
+
+    trained = trainer.run(after_epoch=store)
+    if not fabric.is_global_zero:
+        return
+    write_heads(
+        context.artifact("heads"),
+        student=trained.student.state_dict(),
+        teacher=trained.teacher.state_dict(),
+        shape=asdict(shape),
+        blocks=blocks,
+        temperature=section.student_temperature,
+        head_loss=trained.head_loss.tolist(),
+        history=trained.history,
+        made_by=context.made_by(settings | asdict(trainer.plan)),
+    )
+    last = trained.history[-1]
+    context.write_metrics(
+        {
+            "epochs": trainer.plan.epochs,
+            "iterations": trainer.plan.iterations,
+            "batch_size": batch_size,
+            "teacher_momentum": trainer.plan.teacher_momentum,
+            "loss": last["loss"],
+            "best_head": trained.best_head,
+            "best_head_loss": last["best_head_loss"],
+            "prior_entropy": last["prior_entropy"],
+        }
+    )
+    state.discard()
+    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

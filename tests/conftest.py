@@ -1,0 +1,41 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    folder = ROOT.parent / "shared" / "golden"
+    if not folder.is_dir():
+        pytest.skip("the golden reference values (../shared/golden) are not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data_dir() -> Path:
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real images (../shared/data) are not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Callable[[str], dict[str, np.ndarray]]:
+    """Arrays of one reference file: small ones lie in tests/golden, the others beside the checkout."""
+
+    def load(name: str) -> dict[str, np.ndarray]:
+        small = ROOT / "tests" / "golden" / f"{name}.npz"
+        path = small if small.is_file() else request.getfixturevalue("golden_dir") / f"{name}.npz"
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    return load

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.params import load_params
+
+TEXT = (Path(__file__).resolve().parents[1] / "params.yaml").read_text()
+
+
+def loaded(tmp_path: Path, old: str = "", new: str = ""):
+    assert old in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1))
+    return load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  threshold: 0.", "  threshold: 1.5 #", r"knn\.threshold = 1\.5: allowed: less than or equal to 1"),
+        ("  threshold:", "  treshold: 0.3\n  threshold:", r"knn\.treshold = 0\.3: unknown key; did you mean threshold"),
+        ("data: [digits]", "data: [nope]", r"suite\.data = \['nope'\]: 'nope' is not one of digits, cifar10"),
+        ("backbone: [pixels]", "backbone: [vit]", r"suite\.backbone = \['vit'\]: .* efficientnet_lite0"),
+        ("loss: temi", "loss: tem", r"train_heads\.loss = 'tem': allowed: 'temi' or 'scan'"),
+        ("k_min: auto", "k_min: 0", r"knn\.k_min = 0: allowed: 'auto' or greater than or equal to 1"),
+        ("epochs: null", "epochs: 1.5", r"train_heads\.epochs = 1\.5: allowed: a valid integer"),
+        ("classes: 10}", "classes: 1}", r"datasets\.digits\.classes = 1: allowed: greater than or equal to 2"),
+        (
+            "digits: {train_heads: {}",
+            "digits: {train_heads: {head: 3}",
+            r"overrides\.digits\.train_heads\.head = 3: unknown key; did you mean heads",
+        ),
+        ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
+        ("  my_images: {train_heads: {}, self_train: {}}", "", r"overrides\.my_images: missing"),
+        ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),
+        ("final_learning_rate: 0.0", "final_learning_rate: 3.0", r"train_heads: final_learning_rate must be at most"),
+    ],
+)
+def test_refused_in_one_line_that_names_key_value_and_what_is_allowed(tmp_path, old, new, message):
+    with pytest.raises(UserError, match=message) as caught:
+        loaded(tmp_path, old, new)
+    assert "\n" not in str(caught.value)
+
+
+def test_k_max_below_k_min_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("k_min: auto", "k_min: 9").replace("k_max: auto", "k_max: 3"))
+    with pytest.raises(UserError, match="k_max must be at least k_min = 9"):
+        load_params(path)
+
+
+def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):
+    assert loaded(tmp_path, "learning_rate: 0.001", "learning_rate: 1e-05").train_heads.learning_rate == 1e-5
+
+
+def test_overrides_change_one_data_set_only(tmp_path):
+    params = loaded(tmp_path)
+    assert params.train_heads_for("digits") == params.train_heads
+    assert params.train_heads_for("cifar20").beta == 0.55
+    assert params.train_heads_for("cifar20").teacher_temperature == 0.07
+    assert params.train_heads_for("imagenet100").batch_size == 1024
+    assert params.train_heads_for("stl10").epochs == 800
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("- 1\n")
+    with pytest.raises(UserError, match="expected sections"):
+        load_params(tmp_path / "params.yaml")

@@ -1,0 +1,149 @@
+"""dvc.yaml against the code: exact dependencies, parameters, descriptions, and which stages a parameter reruns."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline_lib.params import Params, load_params
+
+ROOT = Path(__file__).resolve().parents[1]
+# These carry values that DVC tracks as params, or texts of errors; they cannot change a result by themselves.
+PLUMBING = {
+    "pipeline_lib/__init__.py",
+    "pipeline_lib/params.py",
+    "pipeline_lib/settings.py",
+    "pipeline_lib/errors.py",
+    "stages/__init__.py",
+    "stages/command_line.py",
+}
+
+
+def definition() -> dict:
+    return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
+
+
+def stage_names() -> list[str]:
+    return list(definition()["stages"])
+
+
+def module_file(name: str) -> str | None:
+    path = Path(*name.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if (ROOT / candidate).is_file():
+            return candidate.as_posix()
+    return None
+
+
+def imported(file: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / file).read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        found |= {path for name in names if (path := module_file(name))}
+    return found
+
+
+def closure(file: str) -> set[str]:
+    """All modules of the project that ``file`` imports, not looking behind the plumbing."""
+    seen: set[str] = set()
+    todo = [file]
+    while todo:
+        current = todo.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        if current not in PLUMBING or current == file:
+            todo += imported(current) - PLUMBING
+    packages = {p for p in seen if p.endswith("__init__.py") and p.count("/") == 2}
+    # A package's own __init__ holds its docstring only; it counts where a folder is listed.
+    return seen - packages
+
+
+def code_dependencies(stage: str) -> list[str]:
+    return [d for d in definition()["stages"][stage]["deps"] if not d.startswith("data/")]
+
+
+@pytest.mark.parametrize("stage", [name for name in stage_names() if name != "check"])
+def test_code_dependencies_are_exactly_the_imports(stage):
+    needed = closure(f"stages/{stage}.py")
+    listed = code_dependencies(stage)
+    for entry in listed:
+        assert (ROOT / entry).exists(), f"{entry} does not exist"
+        covers = [file for file in needed if file == entry or file.startswith(entry + "/")]
+        assert covers, f"{stage}: {entry} is listed and not imported"
+    missing = {file for file in needed if not any(file == d or file.startswith(d + "/") for d in listed)}
+    assert not missing, f"{stage}: imported and not listed"
+
+
+@pytest.mark.parametrize("stage", stage_names())
+def test_every_stage_says_what_it_does_and_runs_as_a_module(stage):
+    body = definition()["stages"][stage]
+    assert len(body["desc"]) > 20
+    assert re.match(rf"(python|\$\{{launcher\}}) -m stages\.{stage}\b", body["cmd"])
+    for metric in body.get("metrics", []):
+        assert next(iter(metric.values())) == {"cache": False}
+    for out in body.get("outs", []):
+        assert isinstance(out, str), "cache: false under outs turns the run cache off"
+
+
+def test_no_stage_but_check_depends_on_all_parameters():
+    sections = set(Params.model_fields)
+    for stage in stage_names():
+        if stage == "check":
+            continue
+        for entry in definition()["stages"][stage]["params"]:
+            assert isinstance(entry, str)
+            assert entry.split(".")[0] in sections
+            assert entry not in ("datasets", "backbones", "overrides", "suite")
+
+
+def downstream(changed: str) -> set[str]:
+    """Stages that rerun when the parameter ``changed`` does, by dvc.yaml's params and artifacts."""
+    stages = definition()["stages"]
+    affected = {
+        name
+        for name, body in stages.items()
+        if any(isinstance(p, str) and (changed == p or changed.startswith(p + ".")) for p in body["params"])
+    }
+    while True:
+        outs = {out for name in affected for out in stages[name].get("outs", [])}
+        more = {name for name, body in stages.items() if outs & set(body["deps"])} | affected
+        if more == affected:
+            return affected
+        affected = more
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("knn.threshold", {"knn", "train_heads", "assign", "consensus", "self_train", "evaluate"}),
+        ("train_heads.heads", {"train_heads", "assign", "consensus", "self_train", "evaluate"}),
+        ("consensus.choose", {"consensus", "self_train", "evaluate"}),
+        ("self_train.iterations", {"self_train", "evaluate"}),
+        ("evaluate.seed", {"evaluate"}),
+        ("extract.batch_size", {"extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate"}),
+    ],
+)
+def test_a_parameter_reruns_its_stage_and_what_follows_only(key, expected):
+    assert downstream(key) == expected
+
+
+def test_artifacts_of_each_stage_are_the_inputs_of_others():
+    stages = definition()["stages"]
+    outs = {out for body in stages.values() for out in body.get("outs", [])}
+    inputs = {dep for body in stages.values() for dep in body["deps"] if dep.startswith("data/")}
+    assert inputs - outs == {"data/raw/${item.data}"}
+
+
+def test_params_of_the_repository_are_valid_and_every_raw_folder_that_needs_no_files_exists():
+    params = load_params(ROOT / "params.yaml")
+    assert params.suite.data == ("digits",)
+    for name, dataset in params.datasets.items():
+        if dataset.source not in ("folder", "parquet", "imagenet", "tiny_imagenet"):
+            assert (ROOT / "data" / "raw" / name / ".gitkeep").is_file()
