@@ -2,8 +2,8 @@
 
     python benchmarks/consensus.py --images 1281167 --heads 50 --classes 1000
 
-Every method runs in a process of its own and reads the assignments memory-mapped. Seconds are those of the method
-alone; the peak of resident memory is the whole process', file pages that it maps included.
+Every method runs in a process of its own and reads the assignments memory-mapped. Seconds include average NMI and the
+agreement of the heads, not the generation; the peak of resident memory is the whole process', mapped pages included.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pipeline_lib.consensus.hypergraph import contingency, find_hyperedges
 from pipeline_lib.consensus.planted import planted_ensemble
 from pipeline_lib.consensus.settings import ConsensusSettings
 from pipeline_lib.consensus.vote import vote
+from pipeline_lib.errors import UserError
 
 COLUMNS = ("method", "CPU s", "wall s", "peak GB", "ANMI", "accuracy", "clusters", "note")
 
@@ -61,7 +62,7 @@ def measure(folder: Path, method: str, classes: int, settings: ConsensusSettings
     cpu, wall = time.process_time(), time.perf_counter()
     try:
         result = build_consensus(assignments, classes, methods=[method], settings=settings, seed=seed)
-    except ValueError as error:
+    except UserError as error:
         return {"method": method, "note": str(error)}
     seconds = {"CPU s": time.process_time() - cpu, "wall s": time.perf_counter() - wall}
     found = result.methods[method]

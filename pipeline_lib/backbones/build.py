@@ -14,7 +14,7 @@ from torch import nn
 
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extractors import FeatureExtractor, PixelExtractor, PooledExtractor, TransformerExtractor
-from pipeline_lib.backbones.loading import is_vision_transformer, known_model, load_in_order, load_state
+from pipeline_lib.backbones.loading import is_vision_transformer, load_in_order, load_state
 from pipeline_lib.backbones.model_hub import hub_file
 from pipeline_lib.backbones.packaged import packaged_file
 from pipeline_lib.backbones.preprocessing import ImageTransform, Preprocessing
@@ -155,7 +155,7 @@ def _pretrained_facts(config: BackboneConfig) -> dict[str, Any]:
     """What timm says of the model and, with a tag, of those weights."""
     parameter = f"{config.parameter('model')} = {config.model}"
     architecture, _, tag = config.model.partition(".")
-    if not known_model(config.model):
+    if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, [*timm.list_models(), *PIXEL_MODELS], n=3)
         hint = f"; close names: {', '.join(close)}" if close else ""
         raise UserError(f"{parameter}: neither a timm model nor one of {', '.join(PIXEL_MODELS)}{hint}")

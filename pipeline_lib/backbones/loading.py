@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-import timm
 from torch import Tensor, nn
 
 from pipeline_lib.backbones.key_names import timm_transformer_names, without_wrappers
@@ -125,8 +124,3 @@ def load_in_order(model: nn.Module, state: Mapping[str, Tensor], where: str) -> 
             expected, found = f"{name} {tuple(wanted.shape)}", f"{other} {tuple(value.shape)}"
             raise UserError(f"{where}: expected a tensor like {expected}, found {found}")
     model.load_state_dict(dict(zip(own, state.values(), strict=True)))
-
-
-def known_model(name: str) -> bool:
-    """Whether timm has an architecture of this name; a tag behind a dot is not looked at."""
-    return bool(timm.is_model(name.split(".")[0]))

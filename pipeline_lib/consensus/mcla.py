@@ -92,7 +92,7 @@ def mcla(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
         assignments: Cluster ids of all heads, (H, n).
         edges: Their hyperedges.
         classes: Number of classes k.
-        settings: ``vertex_weight``, ``imbalance`` and ``jaccard_minimum`` are used.
+        settings: ``vertex_weight``, ``imbalance``, ``jaccard_minimum`` and ``mcla_runs`` are used.
         seed: Seed of METIS and of the ties.
 
     Returns:
@@ -103,7 +103,13 @@ def mcla(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
     found: dict[str, Labelling] = {}
     for number in _meta_cluster_numbers(edges, classes):
         meta = partition_graph(
-            graph, number, seed=seed, imbalance=settings.imbalance, vertex_weights=weights, prepared=True
+            graph,
+            number,
+            seed=seed,
+            imbalance=settings.imbalance,
+            vertex_weights=weights,
+            prepared=True,
+            runs=settings.mcla_runs,
         )
         found[f"{number} meta-clusters"] = collapse_and_assign(assignments, edges, meta, number, (seed, 1))
     chosen = next(iter(found))

@@ -43,7 +43,9 @@ def symmetric_graph(weights: Any) -> Any:
     return graph
 
 
-def _metis(graph: Any, parts: int, vertex_weights: NDArray[np.int64] | None, seed: int, imbalance: float) -> Any:
+def _metis(
+    graph: Any, parts: int, vertex_weights: NDArray[np.int64] | None, seed: int, imbalance: float
+) -> tuple[NDArray[np.int32], int]:
     # The choice of METIS itself: bisection for few parts. Left unset, pymetis decides, by a rule of its own.
     recursive = parts < _SMALLEST_K_WAY
     # ufactor u allows the largest part (1 + u/1000) times its share.
@@ -60,7 +62,25 @@ def _metis(graph: Any, parts: int, vertex_weights: NDArray[np.int64] | None, see
     labels = np.asarray(result.vertex_part, dtype=np.int32)
     if result.edge_cuts < 0 or labels.shape != (graph.shape[0],) or labels.min() < 0 or labels.max() >= parts:
         raise RuntimeError(f"METIS found no valid partition of {graph.shape[0]} vertices into {parts} parts")
-    return labels
+    return labels, int(result.edge_cuts)
+
+
+def _lowest_cut(
+    graph: Any, parts: int, vertex_weights: NDArray[np.int64] | None, seed: int, imbalance: float, runs: int
+) -> NDArray[np.int32]:
+    best, lowest = _metis(graph, parts, vertex_weights, seed, imbalance)
+    for run in range(1, runs):
+        # METIS' first k-way cut of a small graph does not depend on its seed; on the order of the vertices it does.
+        order = np.random.default_rng((seed, run)).permutation(graph.shape[0])
+        shuffled = graph[order][:, order].tocsr()
+        shuffled.sort_indices()
+        weights = None if vertex_weights is None else vertex_weights[order]
+        labels, cut = _metis(shuffled, parts, weights, seed, imbalance)
+        if cut < lowest:
+            lowest = cut
+            best = np.empty_like(labels)
+            best[order] = labels
+    return best
 
 
 def _fill_lightest(
@@ -84,6 +104,7 @@ def partition_graph(
     imbalance: float = 0.05,
     vertex_weights: NDArray[np.int64] | None = None,
     prepared: bool = False,
+    runs: int = 1,
 ) -> NDArray[np.int32]:
     """Cut a graph into parts of about equal weight, with little weight on the edges between them.
 
@@ -98,6 +119,7 @@ def partition_graph(
         imbalance: How much heavier than its share the heaviest part may be (0.05: METIS' ufactor 50).
         vertex_weights: Non-negative weights, int64 (N,); None for 1 each.
         prepared: ``weights`` comes from :func:`symmetric_graph` already.
+        runs: METIS runs, from the second on with the vertices in random order; the lowest cut is taken.
 
     Returns:
         Part of each vertex, int32 (N,), 0 to ``parts`` − 1.
@@ -120,9 +142,9 @@ def partition_graph(
     if len(connected) <= parts:
         labels[connected] = np.arange(len(connected))
     elif len(connected) == vertices:
-        return np.asarray(_metis(graph, parts, vertex_weights, seed, imbalance), dtype=np.int32)
+        return _lowest_cut(graph, parts, vertex_weights, seed, imbalance, runs)
     else:
         chosen = None if vertex_weights is None else vertex_weights[connected]
-        labels[connected] = _metis(graph[connected][:, connected], parts, chosen, seed, imbalance)
+        labels[connected] = _lowest_cut(graph[connected][:, connected], parts, chosen, seed, imbalance, runs)
     _fill_lightest(labels, np.flatnonzero(labels < 0), load, parts)
     return labels

@@ -21,6 +21,7 @@ class ConsensusSettings:
             ``size`` (Strehl & Ghosh).
         imbalance: How much larger than its share the largest part of a partition may be (Strehl & Ghosh: 0.05).
         jaccard_minimum: MCLA leaves out edges of the meta-graph below this Jaccard measure.
+        mcla_runs: METIS runs of MCLA, each with the hyperedges in another order; the lowest cut is taken.
         cspa_exact_limit: Up to this number of images CSPA compares all pairs; above, sampled ones.
         cspa_neighbors: CSPA keeps this many most similar images of each.
         cspa_candidates: Sampled CSPA compares an image with about this many members of its clusters, the same number
@@ -36,6 +37,7 @@ class ConsensusSettings:
     vertex_weight: Literal["unit", "size"] = "unit"
     imbalance: float = 0.05
     jaccard_minimum: float = 0.01
+    mcla_runs: int = 5
     cspa_exact_limit: int = 10_000
     cspa_neighbors: int = 20
     cspa_candidates: int = 50
@@ -55,7 +57,7 @@ class ConsensusSettings:
                 f"imbalance = {self.imbalance}, jaccard_minimum = {self.jaccard_minimum}: "
                 "allowed: above 0 to 1, and 0 to below 1"
             )
-        for name in ("cspa_neighbors", "cspa_candidates", "cspa_group_limit"):
+        for name in ("mcla_runs", "cspa_neighbors", "cspa_candidates", "cspa_group_limit"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} = {getattr(self, name)}: allowed: 1 or more")
         if not self.cspa_over_partition or min(self.cspa_over_partition) < 1:
