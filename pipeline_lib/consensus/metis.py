@@ -108,13 +108,12 @@ def partition_graph(
 ) -> NDArray[np.int32]:
     """Cut a graph into parts of about equal weight, with little weight on the edges between them.
 
-    METIS accepts graphs that it was not made for and then gives nonsense. So: directions are merged, self loops go,
-    vertices without an edge are spread over the lightest parts afterwards, and with no more connected vertices than
-    parts each gets a part of its own.
+    METIS accepts graphs that it was not made for and then gives nonsense. So directions are merged and self loops go,
+    vertices without an edge go to the lightest parts, and with too few connected vertices each is a part of its own.
 
     Args:
         weights: Sparse matrix (N, N) of non-negative integers; of two directions the larger counts.
-        parts: Number of parts, at least 1. Fewer come out where there are fewer vertices.
+        parts: Number of parts, at least 1; fewer come out where there are fewer vertices.
         seed: Seed of METIS.
         imbalance: How much heavier than its share the heaviest part may be (0.05: METIS' ufactor 50).
         vertex_weights: Non-negative weights, int64 (N,); None for 1 each.
@@ -125,16 +124,14 @@ def partition_graph(
         Part of each vertex, int32 (N,), 0 to ``parts`` − 1.
 
     Raises:
-        ValueError: The graph or the weights are not usable.
+        ValueError: Unusable arguments.
         RuntimeError: METIS gave no valid partition.
     """
     graph = weights if prepared else symmetric_graph(weights)
     vertices = graph.shape[0]
-    if parts < 1:
-        raise ValueError(f"parts = {parts}: at least 1 is needed")
     load = np.ones(vertices, dtype=np.int64) if vertex_weights is None else vertex_weights
-    if load.shape != (vertices,) or (vertices and load.min() < 0):
-        raise ValueError(f"vertex weights must be non-negative, one for each of {vertices} vertices")
+    if parts < 1 or load.shape != (vertices,) or (vertices and load.min() < 0):
+        raise ValueError(f"needed: at least 1 part, got {parts}, and one vertex weight of 0 or more for each vertex")
     if parts == 1 or vertices == 0:
         return np.zeros(vertices, dtype=np.int32)
     labels = np.full(vertices, -1, dtype=np.int32)

@@ -39,7 +39,7 @@ class ConsensusSettings:
     jaccard_minimum: float = 0.01
     mcla_runs: int = 5
     cspa_exact_limit: int = 10_000
-    cspa_neighbors: int = 20
+    cspa_neighbors: int = 15
     cspa_candidates: int = 50
     cspa_over_partition: tuple[int, ...] = (1, 4)
     cspa_group_limit: int = 4000

@@ -22,7 +22,7 @@ def test_share_of_flips(accuracy):
     assert accuracy(assignments[0], planted) == pytest.approx(1 - 0.2 * 0.9, abs=0.01)
 
 
-def test_merged_and_split_classes(accuracy):
+def test_merged_and_split_classes():
     assignments, planted = planted_ensemble(9000, 1, 9, flips=0, reshaped=0.2, seed=3)
     pairs = np.zeros((9, 9), dtype=int)
     np.add.at(pairs, (assignments[0], planted), 1)
