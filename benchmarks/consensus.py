@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
-from pipeline_lib.consensus.choice import average_nmi
 from pipeline_lib.consensus.ensemble import METHODS, build_consensus
-from pipeline_lib.consensus.hypergraph import contingency, find_hyperedges
+from pipeline_lib.consensus.hypergraph import find_hyperedges
 from pipeline_lib.consensus.planted import planted_ensemble
 from pipeline_lib.consensus.settings import ConsensusSettings
 from pipeline_lib.consensus.vote import vote
+from pipeline_lib.contingency import average_nmi, contingency, matched_pairs
 from pipeline_lib.errors import UserError
 
 COLUMNS = ("method", "CPU s", "wall s", "peak GB", "ANMI", "accuracy", "clusters", "note")
@@ -36,7 +35,7 @@ COLUMNS = ("method", "CPU s", "wall s", "peak GB", "ANMI", "accuracy", "clusters
 def planted_accuracy(labels: NDArray[Any], planted: NDArray[Any]) -> float:
     """Share of images that are right when clusters are matched to the planted classes one to one."""
     table = contingency(labels, planted, int(labels.max()) + 1, int(planted.max()) + 1)
-    rows, columns = linear_sum_assignment(table, maximize=True)
+    rows, columns = matched_pairs(table)
     return float(table[rows, columns].sum() / len(labels))
 
 

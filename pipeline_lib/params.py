@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -83,7 +83,6 @@ class Knn(Settings):
 class TrainHeads(HeadSettings):
     """Training of the multi-head classifier."""
 
-    precision: PrecisionName
     device: DeviceName
     features_in_memory_gb: Annotated[float, Field(ge=0)]
     checkpoint_seconds: Annotated[float, Field(ge=0)]
@@ -198,8 +197,7 @@ def _child(model: Any, key: str | int) -> Any:
     """Settings class behind ``key`` of ``model``, or ``None`` where the path leaves the classes."""
     if isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
         annotation = model.model_fields[str(key)].annotation
-        arguments = getattr(annotation, "__args__", ())
-        return arguments[1] if getattr(annotation, "__origin__", None) is dict else annotation
+        return get_args(annotation)[1] if get_origin(annotation) is dict else annotation
     if isinstance(model, type) and issubclass(model, BaseModel) and isinstance(key, str):
         return model
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -37,6 +38,9 @@ def start(device: Device = "auto", precision: Precision = "float32", seed: int =
         raise UserError("device = cuda: torch finds no CUDA device here; use auto or cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Fabric announces precision and seeds at every start; meta.json records them.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     hosts = int(os.environ.get("WORLD_SIZE", "1")) // processes
     fabric = Fabric(
@@ -81,7 +85,7 @@ def mean_over_processes(local_mean: torch.Tensor) -> torch.Tensor:
     return local_mean + (all_reduce(local_mean) / dist.get_world_size() - local_mean).detach()
 
 
-def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> "tqdm[T]":
+def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
     """Progress bar with the time left, on a terminal's standard error only: quiet in CI and in log files.
 
     Args:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import torch
 
@@ -28,7 +29,8 @@ def _import_torchvision() -> None:
             raise
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]
-        library = torch.library.Library("torchvision", "FRAGMENT")
+        open_library: Any = torch.library.Library
+        library = open_library("torchvision", "FRAGMENT")
         for schema in _SCHEMAS:
             library.define(schema)
         # The declarations live as long as the library object.

@@ -97,8 +97,9 @@ def chosen_blocks(context: StageContext, available: Iterable[str], default: Sequ
     blocks = tuple(default) if chosen == "default" else tuple(chosen)
     for block in blocks:
         if block not in available:
+            allowed = ", ".join(available)
             raise UserError(
-                f"features.blocks = {list(blocks)}: {context.run} has no block {block!r}; allowed: {', '.join(available)}"
+                f"features.blocks = {list(blocks)}: {context.run} has no block {block!r}; allowed: {allowed}"
             )
     return blocks
 

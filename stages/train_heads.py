@@ -22,7 +22,7 @@ def main() -> None:
     """Train, or go on from where an interrupted run of the same settings stopped."""
     context = stage_context("train_heads", "Train the multi-head classifier.")
     section = context.params.train_heads_for(context.data)
-    fabric = runtime.start(section.device, section.precision, section.seed)
+    fabric = runtime.start(section.device, "float32", section.seed)
     features = open_features(context.artifact("features"))
     neighbors = open_neighbors(context.artifact("neighbors"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
@@ -41,9 +41,10 @@ def main() -> None:
     trainer = HeadTrainer(fabric, section, shape, sampler, rows)
 
     settings = section.model_dump()
-    code = [Path(heads_package.__file__).parent]
+    code = [Path(heads_package.__file__).parent, Path(runtime.__file__)]
     inputs = [context.artifact("features"), context.artifact("neighbors")]
-    state = ResumableState("train_heads", run_fingerprint(settings | asdict(shape), code, inputs), section.checkpoint_seconds)
+    fingerprint = run_fingerprint(settings | asdict(shape), code, inputs)
+    state = ResumableState("train_heads", fingerprint, section.checkpoint_seconds)
     if (stored := state.load()) is not None:
         trainer.resume(stored)
         fabric.print(f"train_heads@{context.run}: resuming after epoch {trainer.epoch} of {trainer.plan.epochs}")

@@ -119,19 +119,22 @@ def downstream(changed: str) -> set[str]:
         affected = more
 
 
+CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("knn.threshold", {"knn", "train_heads", "assign", "consensus", "self_train", "evaluate"}),
-        ("train_heads.heads", {"train_heads", "assign", "consensus", "self_train", "evaluate"}),
-        ("consensus.choose", {"consensus", "self_train", "evaluate"}),
-        ("self_train.iterations", {"self_train", "evaluate"}),
         ("evaluate.seed", {"evaluate"}),
-        ("extract.batch_size", {"extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate"}),
+        ("self_train.iterations", CHAIN[-3:]),
+        ("consensus.choose", CHAIN[-4:]),
+        ("train_heads.heads", CHAIN[-6:]),
+        ("knn.threshold", CHAIN[-7:]),
+        ("extract.batch_size", CHAIN),
     ],
 )
 def test_a_parameter_reruns_its_stage_and_what_follows_only(key, expected):
-    assert downstream(key) == expected
+    assert downstream(key) == set(expected)
 
 
 def test_artifacts_of_each_stage_are_the_inputs_of_others():

@@ -83,6 +83,8 @@ def _write_split(
             stop = start + len(ids)
             probability[start:stop] = values if values.ndim == 2 else values.transpose(1, 0, 2)
             start = stop
+    if start != count:
+        raise ValueError(f"{split}: the blocks hold {start} rows, expected {count}")
     probability.flush()
 
 
@@ -106,6 +108,9 @@ def write_assignments(
         best_head: Head with the lowest training loss.
         probabilities: ``best`` or ``all``: which probabilities the blocks carry.
         made_by: Stage, parameters and seed.
+
+    Raises:
+        ValueError: The blocks of a split do not make up its number of images.
     """
     shape = [classes] if probabilities == "best" else [heads, classes]
     with new_folder(folder) as temporary:
@@ -129,6 +134,4 @@ def open_assignments(folder: Path) -> Assignments:
         UserError: It is another artifact, of another version, or cut short.
     """
     meta = read_meta(folder, KIND, SCHEMA)
-    return Assignments(
-        folder, meta["heads"], meta["classes"], meta["best_head"], meta["splits"], meta["probabilities"]
-    )
+    return Assignments(folder, meta["heads"], meta["classes"], meta["best_head"], meta["splits"], meta["probabilities"])

@@ -103,6 +103,16 @@ def write_meta(folder: Path, kind: str, schema: int, made_by: Mapping[str, Any],
     write_json(folder / META, {**meta, "files": files})
 
 
+def _parsed_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); run the stage again") from None
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(meta).__name__}; run the stage again")
+    return meta
+
+
 def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
     """Read and check ``meta.json`` of an artifact.
 
@@ -116,16 +126,18 @@ def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
 
     Raises:
         MissingFileError: There is no artifact in ``folder``.
-        UserError: It is of another kind or layout version, or one of its files is absent or cut short.
+        UserError: It is damaged, of another kind or layout version, or one of its files is absent or cut short.
     """
     path = folder / META
     if not path.is_file():
         raise MissingFileError(f"{path}: no {kind} artifact here; run the stage that writes it (dvc repro)")
-    meta: dict[str, Any] = json.loads(path.read_text())
+    meta = _parsed_meta(path)
     if meta.get("kind") != kind:
         raise UserError(f"{path}: expected an artifact of kind {kind!r}, found {meta.get('kind')!r}")
     if meta.get("schema") != schema:
         raise UserError(f"{path}: expected schema {schema}, found {meta.get('schema')!r}; run the stage again")
+    if not isinstance(meta.get("files"), dict):
+        raise UserError(f"{path}: expected the key 'files' with an object; run the stage again")
     for name, facts in meta["files"].items():
         size = (folder / name).stat().st_size if (folder / name).is_file() else None
         if size != facts["bytes"]:

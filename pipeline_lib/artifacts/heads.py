@@ -107,4 +107,6 @@ def open_heads(folder: Path) -> Heads:
         UserError: It is another artifact, of another version, or cut short.
     """
     meta = read_meta(folder, KIND, SCHEMA)
-    return Heads(folder, meta["shape"], tuple(meta["blocks"]), meta["head_loss"], meta["best_head"], meta["temperature"])
+    return Heads(
+        folder, meta["shape"], tuple(meta["blocks"]), meta["head_loss"], meta["best_head"], meta["temperature"]
+    )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.consensus.hypergraph import Integers, row_blocks
+from pipeline_lib.contingency import Integers
+from pipeline_lib.row_blocks import row_blocks
 
 _BLOCK_ENTRIES = 1 << 22
 _ROUNDING = 1e-12

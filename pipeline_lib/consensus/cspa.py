@@ -9,12 +9,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from pipeline_lib.consensus.choice import average_nmi, choose_by_anmi
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers
+from pipeline_lib.consensus.choice import choose_by_anmi
+from pipeline_lib.consensus.hypergraph import Hyperedges
 from pipeline_lib.consensus.mcla import Labelling
 from pipeline_lib.consensus.metis import partition_graph, symmetric_graph
 from pipeline_lib.consensus.settings import ConsensusSettings
 from pipeline_lib.consensus.similarity import exact_neighbor_graph, sampled_neighbor_graph
+from pipeline_lib.contingency import Integers, average_nmi
 
 
 def mean_coassociation(

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores
-from pipeline_lib.consensus.choice import average_nmi, choose_by_anmi
+from pipeline_lib.consensus.choice import choose_by_anmi
 from pipeline_lib.consensus.cspa import cspa
 from pipeline_lib.consensus.hgpa import hgpa
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers, find_hyperedges
+from pipeline_lib.consensus.hypergraph import Hyperedges, find_hyperedges
 from pipeline_lib.consensus.mcla import Labelling, mcla
 from pipeline_lib.consensus.metis import metis_version
 from pipeline_lib.consensus.settings import ConsensusSettings, MethodSkippedError
 from pipeline_lib.consensus.vote import head_agreement, vote
+from pipeline_lib.contingency import Integers, average_nmi
 from pipeline_lib.errors import UserError
 
 METHODS = ("cspa", "hgpa", "mcla", "vote")

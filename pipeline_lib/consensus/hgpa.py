@@ -10,10 +10,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers, incidence
+from pipeline_lib.consensus.hypergraph import Hyperedges, incidence
 from pipeline_lib.consensus.mcla import Labelling
 from pipeline_lib.consensus.metis import metis_version, partition_graph
 from pipeline_lib.consensus.settings import ConsensusSettings, MethodSkippedError
+from pipeline_lib.contingency import Integers
 
 _STAR_SCALE = 1 << 16
 # Mt-KaHyPar leaves larger hyperedges out without a word.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,13 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from pipeline_lib.contingency import Integers, check_assignments, contingency
 from pipeline_lib.errors import UserError
+from pipeline_lib.row_blocks import row_blocks
 
 ROW_BLOCK = 1 << 20
 _LARGEST_ID = 1 << 14
-
-Integers = NDArray[Any]
-"""Integer array of any width; may be memory-mapped."""
 
 
 @dataclass(frozen=True)
@@ -47,34 +45,13 @@ class Hyperedges:
         return slice(int(self.offsets[head]), int(self.offsets[head + 1]))
 
 
-def row_blocks(images: int, rows: int = ROW_BLOCK) -> Iterator[slice]:
-    """Consecutive blocks of at most ``rows`` of ``images`` rows."""
-    for start in range(0, images, rows):
-        yield slice(start, min(start + rows, images))
-
-
-def check_assignments(assignments: Integers) -> None:
-    """Refuse what is not a table of cluster ids.
-
-    Args:
-        assignments: Cluster ids of all heads, (H, n).
-
-    Raises:
-        UserError: Wrong number of axes, no head, no image, or no integers.
-    """
-    if assignments.ndim != 2 or 0 in assignments.shape:
-        raise UserError(f"assignments: expected (heads, images) with at least one of each, found {assignments.shape}")
-    if not np.issubdtype(assignments.dtype, np.integer):
-        raise UserError(f"assignments: expected integer cluster ids, found {assignments.dtype}")
-
-
 def _sizes_and_first(labels: Integers, head: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= _LARGEST_ID:
         raise UserError(f"assignments: head {head} has cluster ids {low} to {high}; allowed: 0 to {_LARGEST_ID - 1}")
     sizes = np.zeros(high + 1, dtype=np.int64)
     first = np.full(high + 1, len(labels), dtype=np.int64)
-    for rows in row_blocks(len(labels)):
+    for rows in row_blocks(len(labels), ROW_BLOCK):
         block = np.asarray(labels[rows], dtype=np.int64)
         sizes += np.bincount(block, minlength=high + 1)
         # Written back to front, an id keeps the position that is written last: its first one.
@@ -137,26 +114,6 @@ def incidence(assignments: Integers, edges: Hyperedges) -> Any:
         indices[head * images : (head + 1) * images] = members
     indptr = np.concatenate([[0], np.cumsum(edges.size)])
     return sp.csr_matrix((np.ones(len(indices), dtype=np.uint8), indices, indptr), shape=(edges.count, images))
-
-
-def contingency(first: Integers, second: Integers, rows: int, columns: int) -> NDArray[np.int64]:
-    """Count how often two labellings meet.
-
-    Args:
-        first: Labels 0 to ``rows`` − 1, (n,).
-        second: Labels 0 to ``columns`` − 1, (n,).
-        rows: Number of labels of the first.
-        columns: Number of labels of the second.
-
-    Returns:
-        Counts, int64 (rows, columns); they sum to n.
-    """
-    table = np.zeros(rows * columns, dtype=np.int64)
-    for block in row_blocks(len(first)):
-        key = np.asarray(first[block], dtype=np.int64) * columns
-        key += second[block]
-        table += np.bincount(key, minlength=rows * columns)
-    return table.reshape(rows, columns)
 
 
 def head_contingency(assignments: Integers, edges: Hyperedges, head: int, other: int) -> NDArray[np.int64]:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.consensus.association import strongest_group
-from pipeline_lib.consensus.choice import average_nmi, choose_by_anmi
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers, jaccard_graph
+from pipeline_lib.consensus.choice import choose_by_anmi
+from pipeline_lib.consensus.hypergraph import Hyperedges, jaccard_graph
 from pipeline_lib.consensus.metis import partition_graph, symmetric_graph
 from pipeline_lib.consensus.settings import ConsensusSettings
+from pipeline_lib.contingency import Integers, average_nmi
 
 _WEIGHT_SCALE = 10_000
 

@@ -8,7 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers, row_blocks
+from pipeline_lib.consensus.hypergraph import Hyperedges
+from pipeline_lib.contingency import Integers
+from pipeline_lib.row_blocks import row_blocks
 
 _BLOCK_ENTRIES = 1 << 24
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pipeline_lib.consensus.association import strongest_group
-from pipeline_lib.consensus.hypergraph import Hyperedges, Integers, contingency, row_blocks
+from pipeline_lib.consensus.hypergraph import ROW_BLOCK, Hyperedges
 from pipeline_lib.consensus.mcla import Labelling
+from pipeline_lib.contingency import Integers, contingency, matched_pairs
+from pipeline_lib.row_blocks import row_blocks
 
 
 def align_clusters(table: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -24,9 +25,8 @@ def align_clusters(table: NDArray[np.int64]) -> NDArray[np.int64]:
         Reference cluster of each cluster, int64 (clusters,).
     """
     aligned = table.argmax(axis=1)
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    meet = table[rows, columns] > 0
-    aligned[rows[meet]] = columns[meet]
+    rows, columns = matched_pairs(table)
+    aligned[rows] = columns
     return np.asarray(aligned, dtype=np.int64)
 
 
@@ -86,7 +86,7 @@ def head_agreement(assignments: Integers, edges: Hyperedges, labels: Integers, c
     aligned = align_heads(assignments, edges, labels, classes)
     heads, images = assignments.shape
     agreement = np.empty(images, dtype=np.float32)
-    for rows in row_blocks(images):
+    for rows in row_blocks(images, ROW_BLOCK):
         agreeing = np.zeros(rows.stop - rows.start, dtype=np.int32)
         for head in range(heads):
             agreeing += aligned[head][assignments[head, rows]] == labels[rows]

@@ -46,10 +46,6 @@ _LARGEST_16_BIT = 65535
 class UndecodableImageError(UserError):
     """An image cannot be decoded; the message names it and says why."""
 
-    def __str__(self) -> str:
-        # A DataLoader worker hands its errors on as text with the traceback before the message.
-        return str(self.args[0]).strip().rpartition(f"{type(self).__name__}: ")[2]
-
 
 @dataclass(frozen=True)
 class DecodedImage:

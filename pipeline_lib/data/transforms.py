@@ -12,15 +12,18 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.data.decoding import decode
+from pipeline_lib.errors import UserError
 
 Transform = Callable[[Image.Image], Tensor]
+Batch = tuple[Tensor, Tensor]
 T = TypeVar("T")
 
 
-class ImageBatches(IterableDataset[tuple[Tensor, Tensor]]):
+class ImageBatches(IterableDataset[Batch | UserError]):
     """Batches of consecutive rows; of W workers, worker w decodes every W-th batch from batch w on.
 
-    A ``DataLoader`` asks its workers in turn, so that batches come out in row order.
+    A ``DataLoader`` asks its workers in turn, so that batches come out in row order. An error that the user can mend
+    comes in the place of a batch, as the last item: raised, a worker's errors arrive with its traceback as their text.
     """
 
     def __init__(self, dataset: Dataset, split: str, rows: range, transform: Transform, batch_size: int) -> None:
@@ -45,15 +48,42 @@ class ImageBatches(IterableDataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch | UserError]:
         worker = get_worker_info()
         own = self._batches if worker is None else self._batches[worker.id :: worker.num_workers]
         for rows in own:
-            images = [
-                self._transform(decode(image, None if not isinstance(image, bytes) else f"{self._split} row {row}"))
-                for row, image in self._dataset.images(self._split, rows.start, rows.stop)
-            ]
-            yield torch.arange(rows.start, rows.stop), torch.stack(images)  # (B,), (B, C, H, W)
+            try:
+                yield self._read(rows)
+            except UserError as error:
+                yield error
+                return
+
+    def _read(self, rows: range) -> Batch:
+        images = [
+            self._transform(decode(image, None if not isinstance(image, bytes) else f"{self._split} row {row}"))
+            for row, image in self._dataset.images(self._split, rows.start, rows.stop)
+        ]
+        return torch.arange(rows.start, rows.stop), torch.stack(images)  # (B,), (B, C, H, W)
+
+
+class ImageLoader:
+    """Batches of a split in row order: rows int64 (B,) and images (B, C, H, W).
+
+    Attributes:
+        batches: The loader with its workers.
+    """
+
+    def __init__(self, batches: DataLoader[Batch | UserError]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.batches:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
 
 def image_loader(
@@ -64,7 +94,7 @@ def image_loader(
     batch_size: int,
     workers: int,
     pin_memory: bool = False,
-) -> DataLoader[tuple[Tensor, Tensor]]:
+) -> ImageLoader:
     """Read rows of a split in order.
 
     With a transform that is not random, the batches are the same for any number of workers.
@@ -79,15 +109,18 @@ def image_loader(
         pin_memory: Give batches in page-locked memory, for copies to a GPU.
 
     Returns:
-        A loader of pairs: rows int64 (B,), images (B, C, H, W).
+        A loader of pairs: rows int64 (B,), images (B, C, H, W). Iterating over it raises the UserError of an image that
+        cannot be decoded or transformed, whichever process found it.
     """
     batches = ImageBatches(dataset, split, rows, transform, batch_size)
-    return DataLoader(
-        batches,
-        batch_size=None,
-        num_workers=min(workers, len(batches)),
-        collate_fn=_as_it_is,
-        pin_memory=pin_memory,
+    return ImageLoader(
+        DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=min(workers, len(batches)),
+            collate_fn=_as_it_is,
+            pin_memory=pin_memory,
+        )
     )
 
 

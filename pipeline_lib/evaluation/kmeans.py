@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.errors import UserError
-from pipeline_lib.evaluation.features import FeatureBlocks
-
-_BLOCK_ELEMENTS = 1 << 22
+from pipeline_lib.row_blocks import bounded_row_blocks
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class KMeans:
         if features.dimension != self.centroids.shape[1]:
             raise UserError(f"features: {features.dimension} columns; k-means was fitted to {self.centroids.shape[1]}")
         labels = np.empty(features.count, dtype=np.int32)
-        for block in _blocks(features.count, features.dimension):
+        for block in bounded_row_blocks(features.count, features.dimension):
             labels[block] = nearest_centroids(self.centroids, features.rows(block))
         return labels
 
@@ -57,18 +55,13 @@ def nearest_centroids(centroids: NDArray[np.float32], rows: NDArray[np.float32])
     return np.asarray(nearest[:, 0], dtype=np.int32)
 
 
-def _blocks(count: int, dimension: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_ELEMENTS // dimension)
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
 def _sample(features: FeatureBlocks, sample_rows: int, seed: int) -> NDArray[np.float32]:
     count = min(features.count, sample_rows)
     chosen = np.arange(count, dtype=np.int64)
     if count < features.count:
         chosen = np.sort(np.random.default_rng(seed).choice(features.count, size=count, replace=False))
     rows = np.empty((count, features.dimension), dtype=np.float32)
-    for block in _blocks(count, features.dimension):
+    for block in bounded_row_blocks(count, features.dimension):
         rows[block] = features.rows(chosen[block])
     return rows
 

@@ -1,4 +1,4 @@
-"""One-to-one matching of clusters with classes (Hungarian method) and the accuracies that follow from it."""
+"""Counts of classes and clusters, and the accuracies that follow from matching the ones with the others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
+from pipeline_lib.contingency import contingency, matched_pairs
 from pipeline_lib.errors import UserError
 
 
@@ -59,29 +59,13 @@ def contingency_table(true: ArrayLike, predicted: ArrayLike) -> ContingencyTable
         raise UserError(f"predicted: {len(columns)} ids for {len(rows)} samples; the lengths must be equal")
     classes, row = np.unique(rows, return_inverse=True)
     clusters, column = np.unique(columns, return_inverse=True)
-    flat = np.bincount(row * len(clusters) + column, minlength=len(classes) * len(clusters))
-    counts = flat.reshape(len(classes), len(clusters)).astype(np.int64)
+    counts = contingency(row, column, len(classes), len(clusters))
     return ContingencyTable(classes.astype(np.int64), clusters.astype(np.int64), counts)
-
-
-def matched_pairs(table: ContingencyTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Matching with the most samples (Hungarian method; thesis 6.3).
-
-    Args:
-        table: The counts, of any shape.
-
-    Returns:
-        Row and column numbers of the matched pairs, at most min(C, K) of each; pairs without a common sample are left
-        out, since they say nothing.
-    """
-    rows, columns = linear_sum_assignment(table.counts, maximize=True)
-    shared = table.counts[rows, columns] > 0
-    return rows[shared].astype(np.int64), columns[shared].astype(np.int64)
 
 
 def cluster_to_class(table: ContingencyTable) -> dict[int, int]:
     """Class id of every matched cluster id; unmatched clusters are absent."""
-    rows, columns = matched_pairs(table)
+    rows, columns = matched_pairs(table.counts)
     return {int(table.clusters[c]): int(table.classes[r]) for r, c in zip(rows, columns, strict=True)}
 
 
@@ -90,7 +74,7 @@ def clustering_accuracy(table: ContingencyTable) -> float:
 
     All samples of unmatched clusters are errors, also where there are more clusters than classes.
     """
-    rows, columns = matched_pairs(table)
+    rows, columns = matched_pairs(table.counts)
     return float(table.counts[rows, columns].sum() / table.samples)
 
 
@@ -100,6 +84,6 @@ def balanced_accuracy(table: ContingencyTable) -> float:
     Uses the mapping of :func:`clustering_accuracy`, which maximises the plain accuracy; a class without cluster
     counts 0.
     """
-    rows, columns = matched_pairs(table)
+    rows, columns = matched_pairs(table.counts)
     recall = table.counts[rows, columns] / table.counts.sum(axis=1)[rows]
     return float(recall.sum() / len(table.classes))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from pipeline_lib.contingency import normalised_mutual_information
 from pipeline_lib.errors import UserError
 from pipeline_lib.evaluation.matching import (
     ContingencyTable,
@@ -16,7 +16,6 @@ from pipeline_lib.evaluation.matching import (
     contingency_table,
 )
 
-Mean = Literal["arithmetic", "geometric"]
 UNKNOWN = -1
 
 
@@ -45,40 +44,6 @@ class ClusteringMetrics:
     def as_dict(self) -> dict[str, float | int]:
         """The figures by name."""
         return asdict(self)
-
-
-def _entropy(marginal: NDArray[np.int64]) -> float:
-    share = marginal / marginal.sum()
-    return float(-(share * np.log(share)).sum())
-
-
-def mutual_information(table: ContingencyTable) -> float:
-    """Mutual information of the two labellings in nats, never negative."""
-    counts = table.counts
-    row, column = np.nonzero(counts)
-    joint = counts[row, column] / table.samples
-    class_share = counts.sum(axis=1)[row] / table.samples
-    cluster_share = counts.sum(axis=0)[column] / table.samples
-    return max(0.0, float((joint * (np.log(joint) - np.log(class_share) - np.log(cluster_share))).sum()))
-
-
-def normalised_mutual_information(table: ContingencyTable, mean: Mean = "arithmetic") -> float:
-    """Mutual information divided by a mean of both entropies.
-
-    Args:
-        table: The counts.
-        mean: ``arithmetic`` (thesis 6.3), or ``geometric`` (Strehl & Ghosh, for consensus).
-
-    Returns:
-        A value in [0, 1]; 1 where both labellings have a single group, 0 where only one of them has.
-    """
-    if len(table.classes) == 1 and len(table.clusters) == 1:
-        return 1.0
-    if len(table.classes) == 1 or len(table.clusters) == 1:
-        return 0.0
-    h_class, h_cluster = _entropy(table.counts.sum(axis=1)), _entropy(table.counts.sum(axis=0))
-    scale = (h_class + h_cluster) / 2 if mean == "arithmetic" else float(np.sqrt(h_class * h_cluster))
-    return min(1.0, mutual_information(table) / scale)
 
 
 def adjusted_rand_index(table: ContingencyTable) -> float:
@@ -118,7 +83,7 @@ def clustering_metrics(true: ArrayLike, predicted: ArrayLike) -> ClusteringMetri
     table = contingency_table(truth, clusters)
     return ClusteringMetrics(
         acc=clustering_accuracy(table),
-        nmi=normalised_mutual_information(table),
+        nmi=normalised_mutual_information(table.counts, "arithmetic"),
         ari=adjusted_rand_index(table),
         balanced_acc=balanced_accuracy(table),
         samples=table.samples,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.contingency import average_nmi
 from pipeline_lib.evaluation.metrics import clustering_metrics
-from pipeline_lib.evaluation.unlabelled import average_nmi, mean_agreement, mean_pairwise_nmi
+from pipeline_lib.evaluation.unlabelled import mean_agreement, mean_pairwise_nmi
 from pipeline_lib.evaluation.usage import cluster_usage
 
 _MEASURES = ("acc", "nmi", "ari")

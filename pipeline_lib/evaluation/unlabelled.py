@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
+from pipeline_lib.contingency import check_assignments, normalised_mutual_information
 from pipeline_lib.errors import UserError
-from pipeline_lib.evaluation.features import FeatureBlocks
 from pipeline_lib.evaluation.matching import clustering_accuracy, contingency_table
-from pipeline_lib.evaluation.metrics import normalised_mutual_information
-
-
-def _check_heads(heads: NDArray[Any]) -> None:
-    if heads.ndim != 2 or heads.shape[0] == 0:
-        raise UserError(f"heads: expected assignments (heads, images), got shape {heads.shape}")
 
 
 def mean_pairwise_nmi(heads: NDArray[np.integer[Any]]) -> float | None:
@@ -32,27 +27,10 @@ def mean_pairwise_nmi(heads: NDArray[np.integer[Any]]) -> float | None:
     Raises:
         UserError: ``heads`` has another shape.
     """
-    _check_heads(heads)
-    values = [normalised_mutual_information(contingency_table(a, b)) for a, b in combinations(heads, 2)]
+    check_assignments(heads)
+    tables = (contingency_table(a, b) for a, b in combinations(heads, 2))
+    values = [normalised_mutual_information(table.counts, "arithmetic") for table in tables]
     return float(np.mean(values)) if values else None
-
-
-def average_nmi(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[Any]]) -> float:
-    """ANMI: mean over the heads of the NMI with ``labels``, geometric mean (Strehl & Ghosh 2002, Eq. 4).
-
-    Args:
-        labels: A labelling, (n,).
-        heads: Assignments of H heads, (H, n).
-
-    Returns:
-        A value in [0, 1].
-
-    Raises:
-        UserError: The shapes do not fit.
-    """
-    _check_heads(heads)
-    tables = (contingency_table(labels, head) for head in heads)
-    return float(np.mean([normalised_mutual_information(table, mean="geometric") for table in tables]))
 
 
 def mean_agreement(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[Any]]) -> float:
@@ -68,7 +46,7 @@ def mean_agreement(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[A
     Raises:
         UserError: The shapes do not fit.
     """
-    _check_heads(heads)
+    check_assignments(heads)
     return float(np.mean([clustering_accuracy(contingency_table(labels, head)) for head in heads]))
 
 

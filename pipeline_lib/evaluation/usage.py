@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pipeline_lib.contingency import entropy
 from pipeline_lib.errors import UserError
 
 
@@ -51,13 +52,13 @@ def cluster_usage(labels: ArrayLike, clusters: int) -> ClusterUsage:
         raise UserError(f"labels: expected at least one integer a sample, got {ids.dtype} of shape {ids.shape}")
     if clusters < 1 or ids.min() < 0 or ids.max() >= clusters:
         raise UserError(f"clusters = {clusters}: labels go from {ids.min()} to {ids.max()}, allowed: 0 to clusters - 1")
-    share = np.bincount(ids, minlength=clusters) / ids.size  # (k,)
-    used = share[share > 0]
-    entropy = float(-(used * np.log(used)).sum())
+    sizes = np.bincount(ids, minlength=clusters)  # (k,)
+    share = sizes / ids.size
+    spread = entropy(sizes)
     largest = float(np.log(clusters))
     return ClusterUsage(
-        kl_to_uniform=max(0.0, largest - entropy),
-        normalised_entropy=min(1.0, entropy / largest) if clusters > 1 else 1.0,
+        kl_to_uniform=max(0.0, largest - spread),
+        normalised_entropy=min(1.0, spread / largest) if clusters > 1 else 1.0,
         empty_clusters=int((share == 0).sum()),
         largest_share=float(share.max()),
         smallest_share=float(share.min()),

@@ -10,11 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_lib.heads.feature_rows import FeatureBlocks
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
+from pipeline_lib.artifacts.row_reader import as_tensor
 from pipeline_lib.heads.model import HeadShape, MultiHeadClassifier
+from pipeline_lib.row_blocks import row_blocks
 
 
-def restored_classifier(shape: Mapping[str, Any], state: dict[str, Tensor], device: torch.device) -> MultiHeadClassifier:
+def restored_classifier(
+    shape: Mapping[str, Any], state: dict[str, Tensor], device: torch.device
+) -> MultiHeadClassifier:
     """A classifier in evaluation mode from its sizes and state dict."""
     classifier = MultiHeadClassifier(HeadShape(**shape))
     classifier.load_state_dict(state)
@@ -46,9 +50,8 @@ def assign_in_blocks(
     Yields:
         Ids (b,), assignments (H, b) and probabilities, (b, K) of the best head or (H, b, K).
     """
-    for start in range(0, features.count, block_rows):
-        rows = slice(start, min(start + block_rows, features.count))
-        logits = classifier(torch.from_numpy(features.rows(rows)).to(device))  # (H, b, K)
+    for rows in row_blocks(features.count, block_rows):
+        logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
         chosen = logits if best_head is None else logits[best_head]
         probability = (chosen / temperature).softmax(dim=-1)
         labels = logits.argmax(dim=-1).to(torch.int32)

@@ -7,6 +7,7 @@ probabilities underflow float32 where student and teacher disagree, and the log 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -113,7 +114,7 @@ class _ClampedNegativeLog(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, *grad_outputs: Tensor) -> Tensor:
-        (log_p,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        log_p: Tensor = ctx.saved_tensors[0]  # type: ignore[attr-defined]
         p = log_p.exp()
         return -grad_outputs[0] * p / p.clamp(min=1e-12)
 
@@ -128,8 +129,8 @@ def scan_consistency(log_anchor: Tensor, log_neighbor: Tensor) -> Tensor:
     Returns:
         The term of each image, (..., B), at most 100.
     """
-    result: Tensor = _ClampedNegativeLog.apply((log_anchor + log_neighbor).logsumexp(dim=-1))
-    return result
+    clamped_negative_log: Callable[[Tensor], Tensor] = _ClampedNegativeLog.apply
+    return clamped_negative_log((log_anchor + log_neighbor).logsumexp(dim=-1))
 
 
 def scan_entropy(mean_probability: Tensor) -> Tensor:

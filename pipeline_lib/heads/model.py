@@ -113,11 +113,12 @@ class MultiHeadClassifier(nn.Module):
         normalised = self.normalisation(features)  # (B, D)
         hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
         hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
-        # Inference on a GPU in bfloat16 autocasts baddbmm's operands; the bias stays in the products' dtype.
         code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
-        code = functional.normalize(code.float(), dim=-1)
-        directions = functional.normalize(self.prototypes, dim=-1)
-        return torch.bmm(code, directions.mT).float() * self.prototype_length[:, None]
+        # Cosines divided by a temperature of 0.1 need more digits than bfloat16 has.
+        with torch.autocast(features.device.type, enabled=False):
+            code = functional.normalize(code.float(), dim=-1)
+            directions = functional.normalize(self.prototypes, dim=-1)
+            return torch.bmm(code, directions.mT) * self.prototype_length[:, None]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Weight matrices, on which weight decay acts; biases, lengths and normalisation have none."""

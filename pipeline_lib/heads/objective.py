@@ -42,7 +42,7 @@ class Objective:
         logits: Tensor = teacher(torch.cat([images, neighbors.flatten(0, 1)]))  # (H, B + B*M, K)
         log_q = sinkhorn_knopp(logits, settings.teacher_temperature, settings.sinkhorn_iterations)
         log_images = log_q[:, :batch]
-        log_neighbors = smoothed_neighbors(log_q[:, batch:].unflatten(1, (batch, per_image)))
+        log_neighbors = smoothed_neighbors(log_q[:, batch:].reshape(len(log_q), batch, per_image, -1))
         counted = [log_neighbors] if settings.prior_views == "neighbors" else [log_images, log_neighbors]
         self.prior = updated_prior(self.prior, torch.cat(counted, dim=1), settings.prior_momentum)
         return log_images, log_neighbors
@@ -86,7 +86,7 @@ class Objective:
             return self.direction(student(images), log_neighbors, weight, cross_entropy)
         # The student sees one neighbour; the teacher's smoothing over M serves the forward direction alone.
         logits: Tensor = student(torch.cat([images, neighbors[:, 0]]))
-        forward, backward = logits.split(len(images), dim=1)
+        forward, backward = logits.chunk(2, dim=1)
         there = self.direction(forward, log_neighbors, weight, cross_entropy)
         back = self.direction(backward, log_images, weight, cross_entropy)
         return (there + back) / 2

@@ -41,6 +41,7 @@ class HeadSettings(Settings):
         frozen_prototype_epochs: First epochs in which the prototypes do not move (1 in TEMI).
         weight_decay: AdamW's weight decay, on weight matrices only.
         seed: Seed of the initial weights and of the pairs.
+        precision: ``bfloat16`` runs the matrix products of the first two layers in it; the rest stays float32.
     """
 
     heads: Annotated[int, Field(ge=1)]
@@ -69,6 +70,7 @@ class HeadSettings(Settings):
     frozen_prototype_epochs: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
+    precision: Literal["float32", "bfloat16"]
 
     @model_validator(mode="after")
     def _rates_in_order(self) -> Self:

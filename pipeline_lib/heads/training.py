@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pipeline_lib.errors import UserError
 from pipeline_lib.heads import schedules
 from pipeline_lib.heads.feature_rows import FeatureRows
-from pipeline_lib.heads.model import HeadShape, MultiHeadClassifier, follow
+from pipeline_lib.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
 from pipeline_lib.heads.objective import Objective
 from pipeline_lib.heads.pairs import PairSampler
 from pipeline_lib.heads.settings import HeadSettings
@@ -106,7 +106,7 @@ class HeadTrainer:
         self.history: list[dict[str, Any]] = []
         self.head_loss = torch.zeros(shape.heads)
         student = MultiHeadClassifier(shape, torch.Generator().manual_seed(settings.seed))
-        if shape.batch_norm:
+        if isinstance(student.normalisation, FeatureBatchNorm):
             # The teacher normalises by running statistics from the first iteration on; start them at the truth.
             mean, variance = features.moments()
             student.normalisation.running_mean.copy_(mean)
@@ -199,7 +199,7 @@ class HeadTrainer:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         for rows, neighbors in self.sampler.epoch(self.epoch, self.fabric.global_rank, self.fabric.world_size):
-            gathered = self.features(neighbors.ravel()).unflatten(0, neighbors.shape)  # (b, M, D)
+            gathered = self.features(neighbors.ravel()).view(*neighbors.shape, -1)  # (b, M, D)
             yield self.features(rows), gathered
 
     def _step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
@@ -208,7 +208,8 @@ class HeadTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         factor = schedules.cross_entropy_weight(iteration, plan.iterations, settings.cross_entropy)
-        with self.fabric.autocast():
+        # Fabric's own mixed precision would round the features to bfloat16 before they are normalised.
+        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
             losses = self.objective.head_losses(self.student, self.teacher, images, neighbors, factor)
         self.fabric.backward(losses.mean())
         if self.epoch < settings.frozen_prototype_epochs:

@@ -10,10 +10,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.errors import UserError
 from pipeline_lib.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.neighbors.candidates import Lists
-from pipeline_lib.neighbors.similarity import FeatureBlocks
+from pipeline_lib.row_blocks import row_blocks
 
 _TRAINING_ROWS = 1 << 18
 
@@ -64,8 +65,8 @@ class FactoryIndex:
                 index.train(space.rows(self._training_rows(seed)))
             # Graph indexes depend on the order in which threads insert.
             with faiss_threads(1 if any(graph in factory for graph in ("HNSW", "NSG")) else threads):
-                for start in range(0, space.count, block_rows):
-                    index.add(space.rows(slice(start, min(start + block_rows, space.count))))
+                for block in row_blocks(space.count, block_rows):
+                    index.add(space.rows(block))
             for name, value in _parsed(parameters):
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
         except RuntimeError as error:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.neighbors.candidates import Candidates, Lists
 from pipeline_lib.neighbors.products import Products, reproducible_products
-from pipeline_lib.neighbors.similarity import FeatureBlocks
 
 
 class SearchedRows:

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks, NamedFeatureBlocks
 from pipeline_lib.errors import UserError
+from pipeline_lib.row_blocks import row_blocks
 
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)
 """A centred block shorter than this share of the mean's length is rounding noise of a constant feature."""
-
-
-class FeatureBlocks(Protocol):
-    """Features of one split that need not fit in memory."""
-
-    @property
-    def count(self) -> int:
-        """Number of rows n."""
-
-    @property
-    def dimension(self) -> int:
-        """Number of columns d."""
-
-    @property
-    def columns(self) -> Mapping[str, tuple[int, int]]:
-        """First column and column after the last of each block, by name."""
-
-    def rows(self, indices: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """Rows as float32, (b, d)."""
 
 
 class SearchSpace:
@@ -57,7 +39,7 @@ class SearchSpace:
 
     def __init__(
         self,
-        source: FeatureBlocks,
+        source: NamedFeatureBlocks,
         *,
         centre: bool = True,
         normalise_blocks: bool = True,
@@ -122,8 +104,7 @@ class SearchSpace:
 
     def zero_rows(self, block_rows: int = 16384) -> int:
         """Number of rows that have no similarity to any row, counted in one pass over blocks."""
-        blocks = (slice(start, start + block_rows) for start in range(0, self.count, block_rows))
-        return sum(int((~self.rows(block).any(axis=1)).sum()) for block in blocks)
+        return sum(int((~self.rows(block).any(axis=1)).sum()) for block in row_blocks(self.count, block_rows))
 
     def _refuse(self, indices: slice | NDArray[np.int64], position: int) -> None:
         row = np.arange(self.count)[indices][position]
@@ -139,8 +120,8 @@ def column_mean(source: FeatureBlocks, block_rows: int = 16384) -> NDArray[np.fl
     if source.count == 0:
         raise UserError("features: no rows; at least one is needed")
     total = np.zeros(source.dimension)
-    for start in range(0, source.count, block_rows):
-        total += source.rows(slice(start, min(start + block_rows, source.count))).sum(axis=0, dtype=np.float64)
+    for block in row_blocks(source.count, block_rows):
+        total += source.rows(block).sum(axis=0, dtype=np.float64)
     if not np.isfinite(total).all():
         column = int(np.flatnonzero(~np.isfinite(total))[0])
         raise UserError(f"features, column {column}: NaN or infinite values; finite values are needed")

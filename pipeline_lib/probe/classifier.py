@@ -11,8 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
+from pipeline_lib.artifacts.row_reader import as_tensor
 from pipeline_lib.errors import UserError
-from pipeline_lib.probe.features import FeatureBlocks, FeatureInput, as_tensor, row_blocks
+from pipeline_lib.probe.features import FeatureInput
+from pipeline_lib.row_blocks import bounded_row_blocks
 
 
 class LinearClassifier(nn.Module):
@@ -106,7 +109,7 @@ def predict_in_blocks(
     given = features.dimension if columns is None else columns.dimension
     if given != dimension:
         raise UserError(f"features: {given} columns; the classifier was trained on {dimension}")
-    for block in row_blocks(features.count, max(features.dimension, classes)):
+    for block in bounded_row_blocks(features.count, max(features.dimension, classes)):
         rows = as_tensor(features.rows(block)).to(classifier.weight.device)
         with torch.inference_mode():
             probabilities = classifier.probabilities(rows if columns is None else columns.take(rows)).cpu().numpy()

@@ -1,34 +1,14 @@
-"""Rows and columns of features: reading them without holding all, and the column sets that classifiers take."""
+"""The sets of feature columns that classifiers take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_lib.errors import UserError
-
-_BLOCK_ELEMENTS = 1 << 22
-
-
-class FeatureBlocks(Protocol):
-    """Features of one split that need not fit in memory."""
-
-    @property
-    def count(self) -> int:
-        """Number of rows n."""
-
-    @property
-    def dimension(self) -> int:
-        """Number of columns d."""
-
-    def rows(self, indices: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """Rows as float32, (b, d)."""
 
 
 @dataclass(frozen=True)
@@ -103,39 +83,3 @@ def dinov2_inputs(columns: Mapping[str, tuple[int, int]]) -> tuple[FeatureInput,
     names = [("cls",)] if not earlier else [("cls",), (*earlier, "cls")]
     pooled = [(), ("patch_mean",)] if "patch_mean" in columns else [()]
     return tuple(feature_input((*tokens, *mean), columns) for tokens in names for mean in pooled)
-
-
-def row_blocks(count: int, dimension: int) -> Iterator[slice]:
-    """Consecutive slices over ``count`` rows, each of a bounded number of elements."""
-    step = max(1, _BLOCK_ELEMENTS // max(1, dimension))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
-
-
-def as_tensor(rows: NDArray[np.float32]) -> Tensor:
-    """The rows as a CPU tensor; a copy where they are a read-only view, which torch must not write to."""
-    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())
-
-
-class RowReader:
-    """Reads rows as float32 tensors on a device; holds all of them there when they fit.
-
-    Args:
-        features: The features.
-        device: Where tensors go.
-        budget: Bytes of float32 features that may be held; above it rows are read again each time.
-    """
-
-    def __init__(self, features: FeatureBlocks, device: torch.device, budget: int) -> None:
-        self._features = features
-        self._device = device
-        self._held: Tensor | None = None
-        if features.count * features.dimension * 4 <= budget:
-            self._held = torch.empty(features.count, features.dimension, device=device)
-            for block in row_blocks(features.count, features.dimension):
-                self._held[block] = as_tensor(features.rows(block))
-
-    def __call__(self, indices: NDArray[np.int64]) -> Tensor:
-        """Rows of ``indices`` (b,) as float32 (b, d)."""
-        if self._held is not None:
-            return self._held.index_select(0, torch.from_numpy(indices).to(self._device))
-        return as_tensor(self._features.rows(indices)).to(self._device)

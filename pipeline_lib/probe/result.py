@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +50,11 @@ class GridResult:
     Attributes:
         settings: The classifiers, inputs in the outer loop.
         held_out_accuracy: Share of held-out rows whose label each predicts, (S,); None where it diverged.
+        held_out_loss: Mean cross-entropy of each with these labels, nats, (S,); None where it diverged.
         diverged: Whether each has parameters that are not finite, (S,).
-        chosen: Number of the one with the highest held-out accuracy, the first one on ties.
+        chosen: Number of the one with the highest held-out accuracy; ties as in :func:`best_of`.
         oracle_scores: Score by true labels on the held-out rows, (S,), None where diverged; or None without an oracle.
-        oracle_chosen: Number of the one that true labels would have chosen, or None without an oracle.
+        oracle_chosen: Number of the one that true labels would have chosen, ties alike, or None without an oracle.
         training_rows: Number of rows trained on.
         held_out_rows: Number of rows held out.
         scaling: How features are scaled.
@@ -61,6 +63,7 @@ class GridResult:
 
     settings: tuple[ClassifierSetting, ...]
     held_out_accuracy: tuple[float | None, ...]
+    held_out_loss: tuple[float | None, ...]
     diverged: tuple[bool, ...]
     chosen: int
     oracle_scores: tuple[float | None, ...] | None
@@ -78,7 +81,7 @@ class GridResult:
         return LinearClassifier(own.mean.cpu(), own.inverse_scale.cpu(), *own.classifiers.parameters_of(index % rates))
 
     def table(self) -> list[dict[str, Any]]:
-        """One row of JSON values a classifier: name, blocks, rates, held-out accuracy, divergence, oracle score."""
+        """One row of JSON values a classifier: name, blocks, rates, held-out figures, divergence, oracle score."""
         rows: list[dict[str, Any]] = []
         for index, setting in enumerate(self.settings):
             row = {
@@ -87,6 +90,7 @@ class GridResult:
                 "rate": setting.rate,
                 "scaled_rate": setting.scaled_rate,
                 "held_out_accuracy": self.held_out_accuracy[index],
+                "held_out_loss": self.held_out_loss[index],
                 "diverged": self.diverged[index],
             }
             if self.oracle_scores is not None:
@@ -95,13 +99,27 @@ class GridResult:
         return rows
 
 
-def best_of(scores: Sequence[float | None]) -> int:
-    """Number of the highest score, the first one on ties; None is never chosen.
+def best_of(scores: Sequence[float | None], losses: Sequence[float | None]) -> int:
+    """Number of the highest score; of equal ones that with the lowest loss, and then the first.
+
+    On easy data the accuracies of many learning rates are equal, the smallest rates among them. DINOv2 takes the first,
+    which is then the least trained; the cross-entropy tells these apart and looks at no other labels.
+
+    Args:
+        scores: Score of each classifier; None is never chosen.
+        losses: Loss of each classifier; None or a value that is not finite comes last among equal scores.
+
+    Returns:
+        The number.
 
     Raises:
-        UserError: All are None.
+        UserError: All scores are None.
     """
-    present = [(score, -index) for index, score in enumerate(scores) if score is not None]
+    present = [
+        (-score, math.inf if loss is None or not math.isfinite(loss) else loss, index)
+        for index, (score, loss) in enumerate(zip(scores, losses, strict=True))
+        if score is not None
+    ]
     if not present:
         raise UserError("rates: every classifier of the grid diverged; use smaller rates or another scaling")
-    return -max(present)[1]
+    return min(present)[2]

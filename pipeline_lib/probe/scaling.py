@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_lib.errors import UserError
-from pipeline_lib.probe.features import FeatureBlocks, row_blocks
+from pipeline_lib.artifacts.column_moments import ColumnMoments
 
 ScalingName = Literal["none", "global", "standardise"]
-
-
-@dataclass(frozen=True)
-class ColumnMoments:
-    """Mean and population variance of every column, (d,) float64 each."""
-
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
-
-
-def column_moments(features: FeatureBlocks) -> ColumnMoments:
-    """Moments of all columns in one pass over blocks of rows.
-
-    Raises:
-        UserError: There is no row, or a value is NaN or infinite.
-    """
-    if features.count == 0:
-        raise UserError("features: there are no rows; at least 1 is needed")
-    first = next(row_blocks(features.count, features.dimension))
-    # Sums of deviations from an early mean keep the digits that sums of raw squares would lose.
-    shift = features.rows(first).mean(axis=0, dtype=np.float64)
-    total = np.zeros(features.dimension)
-    squares = np.zeros(features.dimension)
-    for block in row_blocks(features.count, features.dimension):
-        rows = features.rows(block).astype(np.float64)
-        with np.errstate(invalid="ignore"):
-            rows -= shift
-        total += rows.sum(axis=0)
-        squares += np.einsum("ij,ij->j", rows, rows)
-    deviation = total / features.count
-    variance = np.maximum(squares / features.count - deviation**2, 0.0)
-    if not np.isfinite(variance).all():
-        raise UserError(
-            "features: a linear classifier needs finite values, found NaN or infinity; run the extraction again"
-        )
-    return ColumnMoments(np.asarray(shift + deviation, dtype=np.float64), variance)
 
 
 def scaling_tensors(

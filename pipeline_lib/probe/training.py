@@ -11,13 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline_lib.artifacts.column_moments import column_moments
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
+from pipeline_lib.artifacts.row_reader import RowReader
 from pipeline_lib.errors import UserError
 from pipeline_lib.probe.batched import BatchedClassifiers
-from pipeline_lib.probe.features import FeatureBlocks, FeatureInput, RowReader
+from pipeline_lib.probe.features import FeatureInput
 from pipeline_lib.probe.grid import ClassifierSetting, GridSettings, classifier_settings, cosine_factor, scaled_rate
 from pipeline_lib.probe.result import GridResult, Oracle, TrainedInput, best_of
 from pipeline_lib.probe.sampling import batches, split_rows
-from pipeline_lib.probe.scaling import column_moments, scaling_tensors
+from pipeline_lib.probe.scaling import scaling_tensors
+from pipeline_lib.row_blocks import row_blocks
 from pipeline_lib.runtime import Precision, progress
 
 _CHUNK_ELEMENTS = 1 << 22
@@ -100,16 +104,28 @@ class _Trainer:
             for rows, one in zip(features, self._trained, strict=True):
                 one.classifiers.step(rows[number * size : (number + 1) * size], labels[number], own, factor)
 
-    def predictions(self, rows: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Predicted class of each classifier for ``rows``, (S, b) int32, in blocks."""
+    def predictions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """What each classifier makes of ``rows`` (b,), computed in blocks.
+
+        Returns:
+            Predicted classes, (S, b) int32, and mean cross-entropy with the rows' labels in nats, (S,) float64.
+        """
         widest = max(one.classifiers.weight.shape[1] for one in self._trained)
         step = max(1, _CHUNK_ELEMENTS // max(widest, sum(one.dimension for one in self._inputs)))
-        blocks = []
-        for start in range(0, len(rows), step):
-            features = self.scaled(rows[start : start + step])
-            labels = [one.classifiers.logits(x).argmax(dim=-1) for x, one in zip(features, self._trained, strict=True)]
-            blocks.append(torch.cat(labels, dim=1).t().to(torch.int32).cpu().numpy())  # (S, b)
-        return np.concatenate(blocks, axis=1)
+        predicted, loss = [], np.zeros(sum(one.classifiers.count for one in self._trained))
+        for block in row_blocks(len(rows), step):
+            labels = self._labels[torch.from_numpy(rows[block]).to(self._device)]  # (c,)
+            features = self.scaled(rows[block])
+            logits = [one.classifiers.logits(x) for x, one in zip(features, self._trained, strict=True)]  # (c, R, C)
+            predicted.append(torch.cat([one.argmax(dim=-1) for one in logits], dim=1).t().to(torch.int32).cpu().numpy())
+            loss += torch.cat([_summed_cross_entropy(one, labels) for one in logits]).cpu().numpy()
+        return np.concatenate(predicted, axis=1), loss / len(rows)
+
+
+def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of R classifiers, summed over the rows: (R,) float64 from logits (c, R, C) and labels (c,)."""
+    own = logits.gather(2, labels.view(-1, 1, 1).expand(-1, logits.shape[1], 1)).squeeze(2)  # (c, R)
+    return (logits.logsumexp(dim=2) - own).sum(dim=0, dtype=torch.float64)
 
 
 def _initial(
@@ -170,17 +186,19 @@ def _chosen(
     """Score the trained classifiers on the held-out rows and choose one; ``split`` is training and held-out rows."""
     training, held_out = split
     diverged = tuple(flag for one in trained for flag in one.classifiers.silence_diverged())
-    predicted = trainer.predictions(held_out)  # (S, m)
+    predicted, entropy = trainer.predictions(held_out)  # (S, m), (S,)
     pairs = zip(diverged, predicted, strict=True)
     accuracy = tuple(None if bad else float((row == labels[held_out]).mean()) for bad, row in pairs)
+    loss = tuple(None if bad else float(value) for bad, value in zip(diverged, entropy, strict=True))
     scores = _oracle_scores(oracle, predicted, diverged, held_out)
     return GridResult(
         settings=grid,
         held_out_accuracy=accuracy,
+        held_out_loss=loss,
         diverged=diverged,
-        chosen=best_of(accuracy),
+        chosen=best_of(accuracy, loss),
         oracle_scores=scores,
-        oracle_chosen=None if scores is None else best_of(scores),
+        oracle_chosen=None if scores is None else best_of(scores, loss),
         training_rows=len(training),
         held_out_rows=len(held_out),
         scaling=settings.scaling,
@@ -220,7 +238,8 @@ def train_linear_grid(
         memory_budget: Bytes of features that may be held on the device; above it they are read for every batch.
 
     Returns:
-        All classifiers with their held-out accuracy, and the choice.
+        All classifiers with their held-out accuracy and cross-entropy, and the choice: the highest accuracy, of equal
+        ones the lowest cross-entropy, then the first.
 
     Raises:
         UserError: An argument is out of range, the features are not finite, or every classifier diverged.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.probe.classifier import predict_in_blocks
-from pipeline_lib.probe.features import FeatureBlocks, dinov2_inputs
+from pipeline_lib.probe.features import dinov2_inputs
 from pipeline_lib.probe.grid import GridSettings
 from pipeline_lib.probe.training import train_linear_grid
 
@@ -17,7 +20,7 @@ def upper_bound_linear_probe(
     train_labels: NDArray[np.int32],
     held_out: FeatureBlocks,
     held_out_labels: NDArray[np.int32],
-    columns: dict[str, tuple[int, int]],
+    columns: Mapping[str, tuple[int, int]],
     settings: GridSettings,
     device: torch.device,
 ) -> float:

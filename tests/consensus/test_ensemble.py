@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline_lib.consensus import ensemble
-from pipeline_lib.consensus.choice import average_nmi
 from pipeline_lib.consensus.ensemble import METHODS, build_consensus
 from pipeline_lib.consensus.planted import planted_ensemble
 from pipeline_lib.consensus.settings import ConsensusSettings
+from pipeline_lib.contingency import average_nmi
 from pipeline_lib.errors import UserError
 
 SAMPLED = ConsensusSettings(cspa_exact_limit=0)

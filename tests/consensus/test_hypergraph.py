@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from pipeline_lib.consensus.hypergraph import contingency, find_hyperedges, incidence, jaccard_graph
+from pipeline_lib.consensus import hypergraph
+from pipeline_lib.consensus.hypergraph import find_hyperedges, incidence, jaccard_graph
 from pipeline_lib.errors import UserError
 
 
@@ -42,18 +43,10 @@ def test_order_by_first_image_is_blind_to_numbering(renumbered):
 def test_first_image_is_found_across_row_blocks(monkeypatch):
     assignments = np.random.default_rng(1).integers(9, size=(3, 100))
     whole = find_hyperedges(assignments, "first")
-    tables = contingency(assignments[0], assignments[1], 9, 9)
-    original = find_hyperedges.__globals__["row_blocks"]
-    monkeypatch.setitem(find_hyperedges.__globals__, "row_blocks", lambda images: original(images, 7))
+    monkeypatch.setattr(hypergraph, "ROW_BLOCK", 7)
     blocks = find_hyperedges(assignments, "first")
     np.testing.assert_array_equal(whole.cluster, blocks.cluster)
     np.testing.assert_array_equal(whole.size, blocks.size)
-    np.testing.assert_array_equal(contingency(assignments[0], assignments[1], 9, 9), tables)
-
-
-def test_contingency_counts_pairs():
-    table = contingency(np.array([0, 1, 1, 2], dtype=np.int16), np.array([1, 0, 0, 1], dtype=np.int8), 3, 2)
-    assert table.tolist() == [[0, 1], [2, 0], [0, 1]]
 
 
 def test_jaccard_minimum_leaves_edges_out():

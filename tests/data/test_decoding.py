@@ -168,8 +168,4 @@ def test_damaged_files_give_one_kind_of_error(image_format: str) -> None:
 
 
 def test_message_survives_a_worker_process() -> None:
-    error = UndecodableImageError(
-        "Caught … in worker.\n  File x\npipeline_lib.data.UndecodableImageError: a.png: bad\n"
-    )
-    assert str(error) == "a.png: bad"
     assert str(pickle.loads(pickle.dumps(UndecodableImageError("a.png: bad")))) == "a.png: bad"

@@ -13,6 +13,7 @@ from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.data.decoding import UndecodableImageError
 from pipeline_lib.data.transforms import image_loader
+from pipeline_lib.errors import UserError
 
 COUNT = 53
 
@@ -58,11 +59,11 @@ def test_batches_come_in_row_order_for_any_number_of_workers(dataset: Dataset, w
 def test_spawned_workers_open_the_file_themselves(dataset: Dataset) -> None:
     loader = image_loader(dataset, "train", range(9), to_tensor, batch_size=3, workers=2)
     assert len(dataset.ids("train")) == COUNT
-    loader.multiprocessing_context = "spawn"
+    loader.batches.multiprocessing_context = "spawn"
     assert [row for numbers, _ in loader for row in numbers.tolist()] == list(range(9))
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_undecodable_image_is_named_in_one_line(tmp_path: Path, workers: int, broken_jpeg: bytes) -> None:
     with DatasetWriter(tmp_path / "out", None, None, {}) as writer:
         writer.add(0, "val", image=broken_jpeg)
@@ -71,6 +72,27 @@ def test_undecodable_image_is_named_in_one_line(tmp_path: Path, workers: int, br
         list(loader)
     assert str(caught.value).startswith("val row 0: cannot be decoded (")
     assert "\n" not in str(caught.value)
+
+
+def refuse_red_from_12(image: Image.Image) -> Tensor:
+    red = int(np.array(image)[0, 0, 0])
+    if red >= 12:
+        raise UserError(f"red = {red}: allowed: below 12")
+    return to_tensor(image)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_error_of_a_transform_arrives_with_its_one_line_after_the_batches_before_it(
+    dataset: Dataset, workers: int
+) -> None:
+    loader = image_loader(dataset, "train", range(COUNT), refuse_red_from_12, batch_size=4, workers=workers)
+    rows: list[int] = []
+    with pytest.raises(UserError) as caught:
+        rows.extend(row for numbers, _ in loader for row in numbers.tolist())
+    assert type(caught.value) is UserError
+    assert str(caught.value) == "red = 12: allowed: below 12"
+    assert rows == list(range(12))
 
 
 def test_bad_arguments_are_refused(dataset: Dataset) -> None:

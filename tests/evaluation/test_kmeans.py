@@ -2,8 +2,8 @@ import faiss
 import numpy as np
 import pytest
 
+from pipeline_lib import row_blocks
 from pipeline_lib.errors import UserError
-from pipeline_lib.evaluation import kmeans
 from pipeline_lib.evaluation.kmeans import fit_kmeans
 from pipeline_lib.evaluation.metrics import clustering_metrics
 
@@ -66,7 +66,7 @@ def test_repeats_for_a_seed():
 
 
 def test_reads_blocks_and_fits_a_sample(monkeypatch):
-    monkeypatch.setattr(kmeans, "_BLOCK_ELEMENTS", 8 * 32)
+    monkeypatch.setattr(row_blocks, "_BLOCK_ELEMENTS", 8 * 32)
     train, labels = blobs(1000, 4)
     fit = fit_kmeans(train, 4, restarts=5, seed=0, sample_rows=100)
     predicted = fit.predict(train)

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import normalized_mutual_info_score
 
 from pipeline_lib.errors import UserError
-from pipeline_lib.evaluation.unlabelled import average_nmi, mean_agreement, mean_pairwise_nmi, sampled_silhouette
+from pipeline_lib.evaluation.unlabelled import mean_agreement, mean_pairwise_nmi, sampled_silhouette
 
 
 class ArrayFeatures:
@@ -33,12 +33,6 @@ def test_pairwise_nmi_is_the_mean_of_scikit_learns(heads):
 
 def test_a_single_head_has_no_pair(heads):
     assert mean_pairwise_nmi(heads[:1]) is None
-
-
-def test_average_nmi_uses_the_geometric_mean(heads):
-    labels = np.minimum(heads[0], 2)
-    expected = np.mean([normalized_mutual_info_score(labels, h, average_method="geometric") for h in heads])
-    assert average_nmi(labels, heads) == pytest.approx(expected, abs=1e-12)
 
 
 def test_heads_that_only_rename_agree_fully(heads):
@@ -87,8 +81,6 @@ def test_silhouette_of_one_cluster_or_of_singletons_is_undefined(labels):
 def test_unfitting_arguments_are_refused(heads):
     with pytest.raises(UserError):
         mean_pairwise_nmi(heads[0])
-    with pytest.raises(UserError):
-        average_nmi(heads[0, :-1], heads)
     with pytest.raises(UserError):
         sampled_silhouette(ArrayFeatures(np.eye(4)), np.zeros(3, int), 4, 0)
     with pytest.raises(UserError):

@@ -70,7 +70,9 @@ def test_temi_stays_finite_in_float32_where_the_product_underflows(golden):
     g = golden("01_temi_edge_underflow")
     student = torch.from_numpy(g["in_student_x"][0]).requires_grad_()
     other = torch.from_numpy(g["in_student_nn"][0]).requires_grad_()
-    log_x, log_nn = (torch.from_numpy(g[f"in_teacher_{view}"][0] / np.float32(0.1)).log_softmax(-1) for view in ("x", "nn"))
+    log_x, log_nn = (
+        torch.from_numpy(g[f"in_teacher_{view}"][0] / np.float32(0.1)).log_softmax(-1) for view in ("x", "nn")
+    )
     prior = updated_prior(torch.from_numpy(g["in_prior_uniform"]), torch.cat([log_x, log_nn], 1), 0.9)
     weight = losses.instance_weights(log_x, log_nn)
     forward = losses.temi_loss((student / 0.1).log_softmax(-1), log_nn, prior, weight, float(g["in_beta"]))

@@ -43,6 +43,7 @@ SETTINGS = {
     "frozen_prototype_epochs": 0,
     "weight_decay": 1e-4,
     "seed": 0,
+    "precision": "float32",
 }
 PLAIN_TEMI = {
     "batch_norm": False,
@@ -88,7 +89,9 @@ def purity(labels: np.ndarray, truth: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, PLAIN_TEMI, {"loss": "scan"}, {"symmetric": True}, {"prior_views": "neighbors"}], ids=str
+    "changes",
+    [{}, PLAIN_TEMI, {"loss": "scan"}, {"symmetric": True}, {"prior_views": "neighbors"}, {"precision": "bfloat16"}],
+    ids=str,
 )
 def test_finds_separable_classes_with_every_objective(changes):
     trained = trainer(**changes).run()
@@ -102,15 +105,15 @@ def test_finds_separable_classes_with_every_objective(changes):
 def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
     whole = trainer(iterations=24).run()
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def stop_after_three(running: HeadTrainer) -> None:
         if running.epoch == 3:
             torch.save(running.state(), tmp_path / "state.pt")
-            raise Killed
+            raise KilledError
 
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         trainer(iterations=24).run(after_epoch=stop_after_three)
     resumed = trainer(iterations=24)
     resumed.resume(torch.load(tmp_path / "state.pt", weights_only=True))
@@ -136,7 +139,7 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
     running = trainer(iterations=8)
     with torch.no_grad():
         running.plain_student.hidden_weight.fill_(float("nan"))
-    with pytest.raises(UserError, match="train_heads.learning_rate"):
+    with pytest.raises(UserError, match=r"train_heads\.learning_rate"):
         running.run()
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline_lib import row_blocks
 from pipeline_lib.errors import UserError
-from pipeline_lib.probe import features as module
 from pipeline_lib.probe.classifier import LinearClassifier, PredictionBlock, predict_in_blocks
 from pipeline_lib.probe.features import FeatureInput
 
@@ -33,7 +33,7 @@ def naive(classifier, x):
 
 
 def test_predictions_in_blocks_are_the_naive_ones(classifier, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 5 * 7)
+    monkeypatch.setattr(row_blocks, "_BLOCK_ELEMENTS", 5 * 7)
     x = np.random.default_rng(0).standard_normal((40, 5))
     expected = naive(classifier, x)
     blocks = list(predict_in_blocks(classifier, ArrayFeatures(x)))

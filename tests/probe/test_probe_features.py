@@ -3,20 +3,7 @@ import pytest
 import torch
 
 from pipeline_lib.errors import UserError
-from pipeline_lib.probe import features as module
-from pipeline_lib.probe.features import RowReader, dinov2_inputs, feature_input, row_blocks
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array
-        self.count, self.dimension = array.shape
-        self.calls = 0
-
-    def rows(self, indices):
-        self.calls += 1
-        return self.array[indices]
-
+from pipeline_lib.probe.features import dinov2_inputs, feature_input
 
 COLUMNS = {"cls": (0, 4), "patch_mean": (4, 8), "cls_-2": (8, 12), "cls_-3": (12, 16), "cls_-4": (16, 20)}
 
@@ -52,22 +39,3 @@ def test_neighbouring_columns_are_not_copied():
 def test_unknown_block_is_refused():
     with pytest.raises(UserError, match="cls_-9"):
         feature_input(("cls_-9",), COLUMNS)
-
-
-def test_row_blocks_cover_all_rows_once(monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 30)
-    slices = list(row_blocks(17, 10))
-    assert [i for one in slices for i in range(17)[one]] == list(range(17))
-    assert max(one.stop - one.start for one in slices) == 3
-
-
-@pytest.mark.parametrize("budget", [0, 1 << 20])
-def test_reader_gives_the_rows_held_or_not(budget):
-    array = np.random.default_rng(0).standard_normal((50, 6)).astype(np.float32)
-    array.flags.writeable = False
-    source = ArrayFeatures(array)
-    read = RowReader(source, torch.device("cpu"), budget)
-    chosen = np.array([49, 0, 7, 7])
-    for _ in range(3):
-        assert np.array_equal(read(chosen).numpy(), array[chosen])
-    assert source.calls == (3 if budget == 0 else 1)

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from pipeline_lib import row_blocks
 from pipeline_lib.errors import UserError
-from pipeline_lib.probe import features as feature_module
 from pipeline_lib.probe import training
 from pipeline_lib.probe.classifier import predict_in_blocks
 from pipeline_lib.probe.features import FeatureInput
@@ -77,6 +79,9 @@ def test_held_out_accuracy_is_that_of_the_returned_classifiers():
         rows = one.input.take(torch.from_numpy(features.rows(held)))
         predicted = result.classifier(number)(rows).argmax(dim=1).numpy()
         assert accuracy(labels[held], predicted) == pytest.approx(result.held_out_accuracy[number])
+        probability = result.classifier(number).probabilities(rows).double().numpy()
+        expected = -np.log(probability[np.arange(60), labels[held]]).mean()
+        assert result.held_out_loss[number] == pytest.approx(expected, rel=1e-4)
     assert len(set(result.held_out_accuracy)) > 1
 
 
@@ -105,7 +110,7 @@ def test_memory_budget_and_chunks_change_nothing(monkeypatch):
     features, labels = groups()
     held = train_linear_grid(features, [BOTH], labels, 4, settings())
     monkeypatch.setattr(training, "_CHUNK_ELEMENTS", 3 * 32 * 24)
-    monkeypatch.setattr(feature_module, "_BLOCK_ELEMENTS", 12 * 50)
+    monkeypatch.setattr(row_blocks, "_BLOCK_ELEMENTS", 12 * 50)
     features.largest = 0
     read = train_linear_grid(features, [BOTH], labels, 4, settings(), memory_budget=0)
     assert features.largest == 3 * 32
@@ -141,7 +146,7 @@ def test_diverged_classifiers_are_reported_and_never_chosen():
     features = ArrayFeatures(features.array * 100)
     result = train_linear_grid(features, [LEFT], labels, 4, settings(rates=(1e38, 1e-3)))
     assert result.diverged == (True, False)
-    assert result.held_out_accuracy[0] is None
+    assert result.held_out_accuracy[0] is result.held_out_loss[0] is None
     assert result.chosen == 1
     assert result.table()[0]["diverged"] is True
     with pytest.raises(UserError, match="diverged"):
@@ -177,10 +182,21 @@ def test_oracle_sees_only_rows_with_a_known_class():
     assert train_linear_grid(features, [LEFT], labels, 4, settings(), oracle=unknown).oracle_chosen is None
 
 
-def test_first_of_equal_scores_is_best():
-    assert best_of((None, 0.5, 0.7, 0.7, None)) == 2
-    assert best_of((0.0, None)) == 0
-    assert best_of((-2.0, -1.0)) == 1
+def test_of_equal_scores_the_lowest_loss_is_best_and_then_the_first():
+    assert best_of((None, 0.5, 0.7, 0.7, None), (None, 0.1, 0.9, 0.8, None)) == 3
+    assert best_of((None, 0.5, 0.7, 0.7, 0.7), (None, 0.1, 0.9, 0.8, 0.8)) == 3
+    assert best_of((0.7, 0.7, 0.7), (math.nan, math.inf, 5.0)) == 2
+    assert best_of((0.0, None), (math.nan, None)) == 0
+    assert best_of((-2.0, -1.0), (0.0, 1.0)) == 1
+
+
+def test_of_equally_accurate_rates_an_underfit_one_is_not_chosen():
+    features, labels = groups(noise=0.1)
+    rates = (1e-3, 0.05, 0.5)
+    result = train_linear_grid(features, [BOTH], labels, 4, settings(rates=rates))
+    assert result.held_out_accuracy == (1.0, 1.0, 1.0)
+    assert result.held_out_loss[0] > 10 * result.held_out_loss[2]
+    assert result.chosen == 2
 
 
 def test_number_of_threads_is_left_as_it_was():

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_lib.errors import UserError
-from pipeline_lib.probe import features as module
-from pipeline_lib.probe.scaling import column_moments, scaling_tensors
+from pipeline_lib.artifacts.column_moments import column_moments
+from pipeline_lib.probe.scaling import scaling_tensors
 
 
 class ArrayFeatures:
@@ -29,14 +28,6 @@ def scaled(features, name, columns):
     return ((torch.from_numpy(taken) - mean) * inverse).double().numpy()
 
 
-def test_moments_in_blocks_are_numpys(features, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_ELEMENTS", 6 * 33)
-    moments = column_moments(features)
-    exact = features.array.astype(np.float64)
-    np.testing.assert_allclose(moments.mean, exact.mean(axis=0), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(moments.variance, exact.var(axis=0), rtol=1e-9, atol=1e-15)
-
-
 def test_none_changes_nothing(features):
     assert np.array_equal(scaled(features, "none", ((0, 6),)), features.array.astype(np.float64))
 
@@ -59,16 +50,3 @@ def test_global_divides_by_one_number(features):
 def test_features_that_never_vary_become_zero(name):
     constant = ArrayFeatures(np.full((20, 3), 0.1))
     assert np.abs(scaled(constant, name, ((0, 3),))).max() == 0
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(value):
-    array = np.zeros((10, 2))
-    array[4, 1] = value
-    with pytest.raises(UserError, match="finite"):
-        column_moments(ArrayFeatures(array))
-
-
-def test_no_rows_are_refused():
-    with pytest.raises(UserError, match="no rows"):
-        column_moments(ArrayFeatures(np.zeros((0, 2))))

@@ -1,0 +1,128 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.params import Features, load_params
+from stages.command_line import StageContext, chosen_blocks, run_stage, stage_context
+
+AVAILABLE = {"cls_-2": (0, 4), "cls": (4, 8), "patch_mean": (8, 12)}
+DEFAULT = ("cls_-2", "cls")
+
+
+@pytest.fixture
+def params(repository):
+    return load_params(repository / "params.yaml")
+
+
+def context(params, blocks="default", backbone="pixels"):
+    changed = params.model_copy(update={"features": Features(blocks=blocks)})
+    return StageContext("knn", changed, "digits", backbone)
+
+
+@pytest.mark.parametrize(("blocks", "expected"), [("default", DEFAULT), (["patch_mean", "cls"], ("patch_mean", "cls"))])
+def test_blocks_are_the_named_ones_in_their_order_or_the_default(params, blocks, expected):
+    assert chosen_blocks(context(params, blocks), AVAILABLE, DEFAULT) == expected
+
+
+def test_a_block_that_was_not_extracted_is_refused(params):
+    with pytest.raises(UserError) as caught:
+        chosen_blocks(context(params, ["cls", "register"]), AVAILABLE, DEFAULT)
+    message = str(caught.value)
+    assert message.startswith("features.blocks = ['cls', 'register']: digits-pixels has no block 'register'")
+    assert message.endswith("allowed: cls_-2, cls, patch_mean")
+    assert "\n" not in message
+
+
+def test_a_default_block_that_is_absent_is_refused(params):
+    with pytest.raises(UserError, match="no block 'cls_-2'; allowed: pixels"):
+        chosen_blocks(context(params), ["pixels"], DEFAULT)
+
+
+def test_paths_follow_the_run(params):
+    with_backbone, without = context(params), context(params, backbone="")
+    assert with_backbone.run == "digits-pixels"
+    assert without.run == "digits"
+    assert with_backbone.artifact("features") == Path("data/features/digits-pixels")
+    assert with_backbone.artifact("datasets") == without.artifact("datasets") == Path("data/datasets/digits")
+    assert without.artifact("raw") == Path("data/raw/digits")
+
+
+def test_metrics_lie_in_the_folder_of_the_run_and_hold_no_times(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    context(params).write_metrics({"acc": 0.5})
+    context(params).write_metrics({"nmi": 0.25}, "ucls")
+    assert json.loads((tmp_path / "metrics/digits-pixels/knn.json").read_text()) == {"acc": 0.5}
+    assert json.loads((tmp_path / "metrics/digits-pixels/ucls.json").read_text()) == {"nmi": 0.25}
+
+
+def test_the_report_is_one_line_with_stage_and_run(params, capsys):
+    context(params).report("300 images")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("knn@digits-pixels: 300 images [")
+
+
+def parsed(monkeypatch, folder, *arguments, **options):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["stages.knn", *arguments])
+    return stage_context("knn", "Find neighbours.", **options)
+
+
+def test_data_set_and_backbone_default_to_the_first_of_the_suite(params, repository, monkeypatch):
+    found = parsed(monkeypatch, repository)
+    assert (found.data, found.backbone) == (params.suite.data[0], params.suite.backbone[0])
+    assert parsed(monkeypatch, repository, with_backbone=False).backbone == ""
+    named = parsed(monkeypatch, repository, "--data", "stl10", "--backbone", "dino_vitb16")
+    assert named.run == "stl10-dino_vitb16"
+
+
+@pytest.mark.parametrize(("option", "known"), [("--data", "digits"), ("--backbone", "pixels")])
+def test_an_unknown_name_is_refused_with_the_known_ones(repository, monkeypatch, option, known):
+    with pytest.raises(UserError) as caught:
+        parsed(monkeypatch, repository, option, "nope")
+    assert str(caught.value).startswith(f"{option} nope: not one of ")
+    assert known in str(caught.value)
+
+
+def test_a_folder_without_parameters_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
+        parsed(monkeypatch, tmp_path)
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize("error", [UserError("knn.k_max = 0: allowed: 1 or more"), MissingFileError("x: not found")])
+def test_what_the_user_can_mend_ends_with_one_line_and_exit_code_1(error):
+    with pytest.raises(SystemExit) as caught:
+        run_stage(raising(error))
+    # The interpreter prints a text code on standard error and exits with 1.
+    assert caught.value.code == f"error: {error}"
+
+
+def test_an_interruption_ends_with_exit_code_130(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_stage(raising(KeyboardInterrupt()))
+    assert caught.value.code == 130
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "interrupted; run the same command again to go on\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])
+def test_other_errors_keep_their_traceback(error):
+    with pytest.raises(type(error), match="a bug"):
+        run_stage(raising(error))
+
+
+def test_a_stage_that_ends_well_exits_by_itself():
+    done = []
+    run_stage(lambda: done.append(True))
+    assert done == [True]
