@@ -9,7 +9,6 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 
 repro: $(ENV)
 	$(RUN) dvc repro
-	@$(RUN) dvc metrics show
 
 test: $(ENV)
 	$(RUN) python -m pytest

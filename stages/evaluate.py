@@ -10,7 +10,7 @@ from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.evaluation.kmeans import fit_kmeans
-from pipeline_lib.evaluation.summary import Clusterings, label_free_figures, labelled_figures
+from pipeline_lib.evaluation.summary import Clusterings, label_free_figures, labelled_figures, readable_table
 from pipeline_lib.evaluation.unlabelled import sampled_silhouette
 from pipeline_lib.neighbors.similarity import SearchSpace
 from pipeline_lib.probe.upper_bound import upper_bound_linear_probe
@@ -59,8 +59,7 @@ def main() -> None:
             )
             figures["upper_bound_linear_probe_acc"] = round(accuracy, 4)
     context.write_metrics(figures, "ucls")
-    shown = "self_trained_acc" if labels is not None else "ensemble_anmi"
-    context.report(f"{shown} {figures[shown]:.4f}")
+    context.report(f"{len(clusterings.ensemble)} images of {SPLIT}\n{readable_table(figures)}\n")
 
 
 if __name__ == "__main__":

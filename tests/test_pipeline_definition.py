@@ -49,6 +49,12 @@ def imported(file: str) -> set[str]:
     return found
 
 
+def packages_of(file: str) -> set[str]:
+    """The __init__ files that importing ``file`` runs, but for those that hold a docstring only."""
+    inits = [f"{parent.as_posix()}/__init__.py" for parent in Path(file).parents if parent != Path(".")]
+    return {init for init in inits if len(ast.parse((ROOT / init).read_text()).body) > 1}
+
+
 def closure(file: str) -> set[str]:
     """All modules of the project that ``file`` imports, not looking behind the plumbing."""
     seen: set[str] = set()
@@ -59,10 +65,9 @@ def closure(file: str) -> set[str]:
             continue
         seen.add(current)
         if current not in PLUMBING or current == file:
-            todo += imported(current) - PLUMBING
-    packages = {p for p in seen if p.endswith("__init__.py") and p.count("/") == 2}
-    # A package's own __init__ holds its docstring only; it counts where a folder is listed.
-    return seen - packages
+            todo += (imported(current) | packages_of(current)) - PLUMBING
+    empty = {path for path in seen if path.endswith("__init__.py")} - {p for f in seen for p in packages_of(f)}
+    return seen - empty
 
 
 def code_dependencies(stage: str) -> list[str]:

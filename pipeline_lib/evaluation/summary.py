@@ -96,3 +96,24 @@ def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dic
         figures[f"heads_mean_{measure}"] = float(np.mean(values))
         figures[f"heads_sd_{measure}"] = float(np.std(values))
     return rounded(figures)
+
+
+def readable_table(figures: Mapping[str, Any]) -> str:
+    """The labelled figures as aligned lines, † and ‡ as in the thesis; the label-free ones where there are no labels.
+
+    Args:
+        figures: What :func:`labelled_figures` and :func:`label_free_figures` gave, together.
+
+    Returns:
+        Lines of text.
+    """
+    if "self_trained_acc" not in figures:
+        return "\n".join(f"  {name:<28}{value}" for name, value in figures.items())
+    rows = [("k-means", "kmeans"), ("best head", "best_head"), ("heads, mean", "heads_mean")]
+    rows += [("ensemble on val †", "ensemble"), ("self-trained ‡", "self_trained")]
+    lines = ["".join(["  ", " " * 28, *(f"{measure.upper():>8}" for measure in _MEASURES)])]
+    for title, name in rows:
+        lines.append("".join([f"  {title:<28}", *(f"{figures[f'{name}_{measure}']:8.4f}" for measure in _MEASURES)]))
+    if (bound := figures.get("upper_bound_linear_probe_acc")) is not None:
+        lines.append(f"  {'linear probe on true labels':<28}{bound:8.4f}")
+    return "\n".join(lines)

@@ -149,3 +149,13 @@ def test_label_free_figures_have_no_word_of_labels():
 def test_only_floats_are_rounded():
     values = {"a": 0.123449, "b": 7, "c": "mcla", "d": None, "e": True}
     assert rounded(values) == {"a": 0.1234, "b": 7, "c": "mcla", "d": None, "e": True}
+
+
+def test_readable_table_has_a_line_for_every_clustering_and_the_bound():
+    figures = {f"{name}_{m}": 0.5 for name in ("kmeans", "best_head", "heads_mean", "ensemble") for m in MEASURES}
+    figures |= {f"self_trained_{m}": value for m, value in zip(MEASURES, (0.91, 0.82, 0.73), strict=True)}
+    lines = readable_table(figures | {"upper_bound_linear_probe_acc": 0.96}).splitlines()
+    assert lines[0].split() == ["ACC", "NMI", "ARI"]
+    assert lines[5].split()[-3:] == ["0.9100", "0.8200", "0.7300"]
+    assert lines[6].split()[-1] == "0.9600"
+    assert readable_table({"ensemble_anmi": 0.4}).split() == ["ensemble_anmi", "0.4"]
