@@ -51,7 +51,7 @@ def imported(file: str) -> set[str]:
 
 def packages_of(file: str) -> set[str]:
     """The __init__ files that importing ``file`` runs, but for those that hold a docstring only."""
-    inits = [f"{parent.as_posix()}/__init__.py" for parent in Path(file).parents if parent != Path(".")]
+    inits = [f"{parent.as_posix()}/__init__.py" for parent in Path(file).parents if parent != Path()]
     return {init for init in inits if len(ast.parse((ROOT / init).read_text()).body) > 1}
 
 

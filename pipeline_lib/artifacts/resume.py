@@ -32,7 +32,7 @@ def run_fingerprint(settings: Mapping[str, Any], code: Sequence[Path], inputs: S
     for path in code:
         files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         for file in files:
-            digest.update(file_digest(file).encode())
+            digest.update(f"{file.name} {file_digest(file)}".encode())
     for folder in inputs:
         digest.update((folder / META).read_bytes())
     return digest.hexdigest()

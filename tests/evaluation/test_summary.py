@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from pipeline_lib.evaluation.summary import Clusterings, label_free_figures, labelled_figures, rounded
+from pipeline_lib.evaluation.summary import (
+    Clusterings,
+    label_free_figures,
+    labelled_figures,
+    readable_table,
+    rounded,
+)
+
+MEASURES = ("acc", "nmi", "ari")
 
 LABELS = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
 ONE = np.zeros(6, dtype=np.int32)
