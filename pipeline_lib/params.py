@@ -17,6 +17,19 @@ from pipeline_lib.settings import Settings
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["float32", "bfloat16"]
 Section = TypeVar("Section", bound=BaseModel)
+SourceKind = Literal[
+    "digits",
+    "cifar10",
+    "cifar100",
+    "cifar20",
+    "stl10",
+    "food101",
+    "fashion_mnist",
+    "tiny_imagenet",
+    "parquet",
+    "imagenet",
+    "folder",
+]
 Seed = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -104,6 +117,14 @@ class Consensus(Settings):
     vertex_weight: Literal["unit", "size"]
     seed: Seed
 
+    @model_validator(mode="after")
+    def _choice_among_methods(self) -> Self:
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods = {list(self.methods)}: none may stand there twice")
+        if self.choose not in ("auto", *self.methods):
+            raise ValueError(f"choose = {self.choose!r}: allowed: auto, {', '.join(self.methods)}")
+        return self
+
 
 class SelfTrain(Settings):
     """The linear classifier grid on the consensus labels (thesis 6.2)."""
@@ -123,14 +144,14 @@ class Evaluate(Settings):
 
     kmeans_restarts: Count
     linear_probe: bool
-    silhouette_sample: Count
+    silhouette_sample: Annotated[int, Field(ge=2)]
     seed: Seed
 
 
 class Dataset(Settings):
     """Facts of one data set; its files lie in ``data/raw/<name>``."""
 
-    source: str
+    source: SourceKind
     classes: Annotated[int, Field(ge=2)]
     subset: Literal[50, 100, 200, "100_cmc"] | None = None
     labels: Literal["auto", "folders", "none"] = "auto"
@@ -142,6 +163,13 @@ class Weights(Settings):
     source: Literal["hub", "file", "package", "none"]
     path: str | None = None
     package: str | None = None
+
+    @model_validator(mode="after")
+    def _place_is_given(self) -> Self:
+        if self.source in ("file", "package") and not getattr(self, "path" if self.source == "file" else "package"):
+            key = "path" if self.source == "file" else "package"
+            raise ValueError(f"source = {self.source!r} needs {key}")
+        return self
 
 
 class Backbone(Settings):
@@ -250,6 +278,9 @@ def _check_names(params: Params) -> None:
         for name in chosen:
             if name not in known:
                 raise UserError(f"params.yaml: {key} = {list(chosen)}: {name!r} is not one of {', '.join(known)}")
+    for name in params.overrides:
+        if name not in params.datasets:
+            raise UserError(f"params.yaml: overrides.{name}: no such data set; allowed: {', '.join(params.datasets)}")
     for name in params.datasets:
         if name not in params.overrides:
             raise UserError(

@@ -15,6 +15,16 @@ from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params, load_params
 
+MACHINE_SETTINGS = {
+    "workers",
+    "threads",
+    "device",
+    "query_rows",
+    "base_rows",
+    "features_in_memory_gb",
+    "checkpoint_seconds",
+}
+
 
 @dataclass(frozen=True)
 class StageContext:
@@ -44,8 +54,13 @@ class StageContext:
         return Path("data") / kind / (self.data if kind in ("raw", "datasets") else self.run)
 
     def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """What ``meta.json`` records of the origin."""
-        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": dict(settings)}
+        """What ``meta.json`` records of the origin.
+
+        Settings of the machine are left out: they do not decide the result, and equal artifacts have to have equal
+        bytes, so that DVC runs nothing downstream again when only they change.
+        """
+        deciding = {key: value for key, value in settings.items() if key not in MACHINE_SETTINGS}
+        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": deciding}
 
     def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
         """Write ``metrics/<run>/<stage>.json``, with no times in it: equal results make equal files."""
@@ -111,5 +126,5 @@ def run_stage(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print("interrupted; run the same command again (head training goes on where it stopped)", file=sys.stderr)
         sys.exit(130)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
+from pipeline_lib import runtime
 from pipeline_lib.artifacts.assignments import open_assignments
 from pipeline_lib.artifacts.classifier import open_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
@@ -53,9 +52,11 @@ def main() -> None:
         figures = labelled_figures(clusterings, labels) | figures
         if section.linear_probe and train_labels is not None:
             sides = [features.split(split, tuple(features.blocks)) for split in ("train", SPLIT)]
-            grid = grid_settings(context.params.self_train_for(context.data), sides[0].count)
+            self_train = context.params.self_train_for(context.data)
+            grid = grid_settings(self_train, sides[0].count)
+            device = runtime.start(self_train.device, "float32", section.seed).device
             accuracy = upper_bound_linear_probe(
-                sides[0], train_labels, sides[1], labels, sides[0].columns, grid, torch.device("cpu")
+                sides[0], train_labels, sides[1], labels, sides[0].columns, grid, device
             )
             figures["upper_bound_linear_probe_acc"] = round(accuracy, 4)
     context.write_metrics(figures, "ucls")

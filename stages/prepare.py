@@ -21,7 +21,7 @@ def main() -> None:
         limit_per_split=section.limit_per_split,
         seed=section.seed,
         workers=section.workers,
-        made_by=context.made_by(section.model_dump() | facts.model_dump()),
+        made_by=context.made_by(section.model_dump() | facts.model_dump(exclude={"classes"})),
     )
     context.write_metrics(metrics)
     context.report(f"{metrics['images']} images, {metrics['unreadable']} unreadable")

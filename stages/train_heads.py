@@ -44,7 +44,8 @@ def main() -> None:
     # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
     code = [Path(pipeline_lib.__file__).parent]
     inputs = [context.artifact("features"), context.artifact("neighbors")]
-    fingerprint = run_fingerprint(settings | asdict(shape), code, inputs)
+    processes = {"processes": fabric.world_size, "batch_size": batch_size}
+    fingerprint = run_fingerprint(settings | asdict(shape) | processes, code, inputs)
     state = ResumableState("train_heads", fingerprint, section.checkpoint_seconds)
     if (stored := state.load()) is not None:
         trainer.resume(stored)
@@ -82,7 +83,9 @@ def main() -> None:
         }
     )
     state.discard()
-    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}")
+    overridden = ", ".join(context.params.overrides[context.data].train_heads)
+    note = f" (set by overrides.{context.data}: {overridden})" if overridden else ""
+    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}{note}")
 
 
 if __name__ == "__main__":

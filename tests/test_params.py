@@ -1,9 +1,12 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from pipeline_lib.data.source import KINDS
 from pipeline_lib.errors import MissingFileError, UserError
-from pipeline_lib.params import load_params
+from pipeline_lib.params import SourceKind, load_params
 
 TEXT = (Path(__file__).resolve().parents[1] / "params.yaml").read_text()
 
@@ -31,6 +34,15 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
             "digits: {train_heads: {head: 3}",
             r"overrides\.digits\.train_heads\.head = 3: unknown key; did you mean heads",
         ),
+        ("methods: [cspa, hgpa, mcla, vote]", "methods: [vote, vote]", r"consensus: methods = .* twice"),
+        ("source: digits", "source: digitz", r"datasets\.digits\.source = 'digitz': allowed: 'digits', 'cifar10'"),
+        ("silhouette_sample: 2000", "silhouette_sample: 1", r"evaluate\.silhouette_sample = 1: allowed: greater"),
+        (
+            "weights: {source: none}",
+            "weights: {source: file}",
+            r"backbones\.pixels\.weights: source = 'file' needs path",
+        ),
+        ("  digits: {train_heads: {}", "  digitz: {train_heads: {}", r"overrides\.digitz: no such data set"),
         ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
         ("  my_images: {train_heads: {}, self_train: {}}", "", r"overrides\.my_images: missing"),
         ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),
@@ -72,3 +84,14 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "params.yaml").write_text("- 1\n")
     with pytest.raises(UserError, match="expected sections"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_known_sources_are_those_that_can_be_opened():
+    assert set(get_args(SourceKind)) == set(KINDS)
+
+
+@pytest.mark.parametrize("override", ['launcher="torchrun --standalone --nproc-per-node=2"'])
+def test_the_readme_gives_the_launcher_as_dvc_parses_it(override):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    assert f"-S '{override}'" in readme
+    assert OverridesParser.create().parse_override(override).value() == "torchrun --standalone --nproc-per-node=2"

@@ -84,7 +84,6 @@ def find_neighbors(
         "blocks": list(space.columns),
         "index": index,
         "computed_on": products.name,
-        "threads": threads,
         "seed": seed,
     }
     exact = ExactSearch(space, rule, products, threads=threads, base_rows=base_rows, budget=budget)
