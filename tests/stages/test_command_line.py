@@ -126,3 +126,11 @@ def test_a_stage_that_ends_well_exits_by_itself():
     done = []
     run_stage(lambda: done.append(True))
     assert done == [True]
+
+
+def test_settings_of_the_machine_do_not_enter_artifacts():
+    context = StageContext("knn", load_params(Path(__file__).resolve().parents[2] / "params.yaml"), "digits", "pixels")
+    one = context.made_by(context.params.knn.model_dump())
+    other = context.made_by(context.params.knn.model_dump() | {"threads": 7, "query_rows": 3, "device": "cpu"})
+    assert one == other
+    assert one["settings"]["threshold"] == context.params.knn.threshold
