@@ -185,13 +185,6 @@ class Backbone(Settings):
     last_blocks: Count = 4
 
 
-class Override(Settings):
-    """Settings of single stages for one data set; ``{}`` for none."""
-
-    train_heads: dict[str, Any]
-    self_train: dict[str, Any]
-
-
 class Params(Settings):
     """The whole of ``params.yaml``."""
 
@@ -208,17 +201,6 @@ class Params(Settings):
     evaluate: Evaluate
     datasets: dict[str, Dataset]
     backbones: dict[str, Backbone]
-    overrides: dict[str, Override]
-
-    def train_heads_for(self, data: str) -> TrainHeads:
-        """Section ``train_heads`` with the overrides of data set ``data``."""
-        changed = self.train_heads.model_dump() | self.overrides[data].train_heads
-        return _validated(TrainHeads, changed, f"overrides.{data}.train_heads")
-
-    def self_train_for(self, data: str) -> SelfTrain:
-        """Section ``self_train`` with the overrides of data set ``data``."""
-        changed = self.self_train.model_dump() | self.overrides[data].self_train
-        return _validated(SelfTrain, changed, f"overrides.{data}.self_train")
 
 
 def _child(model: Any, key: str | int) -> Any:
@@ -242,11 +224,11 @@ def _location(error: Any) -> list[str | int]:
     return path
 
 
-def _explained(errors: list[Any], root: type[BaseModel], prefix: str) -> str:
+def _explained(errors: list[Any], root: type[BaseModel]) -> str:
     """One line for the first complaint of pydantic, unknown keys before others: key, value and what is allowed."""
     error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
     location = _location(error)
-    key = ".".join([*([prefix] if prefix else []), *(str(part) for part in location)])
+    key = ".".join(str(part) for part in location)
     if error["type"] == "extra_forbidden":
         parent: Any = root
         for part in location[:-1]:
@@ -263,11 +245,11 @@ def _explained(errors: list[Any], root: type[BaseModel], prefix: str) -> str:
     return f"{key}{value}: {'' if error['type'] == 'value_error' else 'allowed: '}{message}"
 
 
-def _validated(model: type[Section], value: Any, prefix: str = "") -> Section:
+def _validated(model: type[Section], value: Any) -> Section:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"params.yaml: {_explained(error.errors(), model, prefix)}") from None
+        raise UserError(f"params.yaml: {_explained(error.errors(), model)}") from None
 
 
 def _check_names(params: Params) -> None:
@@ -278,14 +260,6 @@ def _check_names(params: Params) -> None:
         for name in chosen:
             if name not in known:
                 raise UserError(f"params.yaml: {key} = {list(chosen)}: {name!r} is not one of {', '.join(known)}")
-    for name in params.overrides:
-        if name not in params.datasets:
-            raise UserError(f"params.yaml: overrides.{name}: no such data set; allowed: {', '.join(params.datasets)}")
-    for name in params.datasets:
-        if name not in params.overrides:
-            raise UserError(
-                f"params.yaml: overrides.{name}: missing; write '{name}: {{train_heads: {{}}, self_train: {{}}}}'"
-            )
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -313,7 +287,4 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: expected sections with keys, found {type(raw).__name__}")
     params = _validated(Params, raw)
     _check_names(params)
-    for name in params.datasets:
-        params.train_heads_for(name)
-        params.self_train_for(name)
     return params

@@ -8,12 +8,11 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.heads import open_heads
 from pipeline_lib.heads.inference import assign_in_blocks, restored_classifier
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Run the teacher, which is what is used for inference, over all features."""
-    context = stage_context("assign", "Assign every image by every head.")
     section = context.params.assign
     fabric = runtime.start(section.device)
     dataset = open_dataset(context.artifact("datasets"))
@@ -46,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "assign", "Assign every image by every head.")

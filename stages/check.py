@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline_lib.artifacts.folder import write_atomically
 from pipeline_lib.params import load_params
-from stages.command_line import run_stage
+from stages.command_line import one_line_errors
 
 
 def main() -> None:
@@ -16,4 +16,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    with one_line_errors():
+        main()

@@ -6,7 +6,8 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class StageContext:
         params: The validated parameters.
         data: Name of the data set.
         backbone: Name of the backbone; empty for stages that come before it.
+        root: Folder in which artifacts, metrics and reports lie.
         started: Monotonic time of the start, seconds.
     """
 
@@ -42,6 +44,7 @@ class StageContext:
     params: Params
     data: str
     backbone: str
+    root: Path = Path()
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -51,7 +54,7 @@ class StageContext:
 
     def artifact(self, kind: str) -> Path:
         """Folder of an artifact of this run."""
-        return Path("data") / kind / (self.data if kind in ("raw", "datasets") else self.run)
+        return self.root / "data" / kind / (self.data if kind in ("raw", "datasets") else self.run)
 
     def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What ``meta.json`` records of the origin.
@@ -64,7 +67,7 @@ class StageContext:
 
     def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
         """Write ``metrics/<run>/<stage>.json``, with no times in it: equal results make equal files."""
-        write_json(Path("metrics") / self.run / f"{name or self.stage}.json", values)
+        write_json(self.root / "metrics" / self.run / f"{name or self.stage}.json", values)
 
     def report(self, text: str) -> None:
         """Say on standard output what the stage did, with its time and peak memory."""
@@ -119,10 +122,24 @@ def chosen_blocks(context: StageContext, available: Iterable[str], default: Sequ
     return blocks
 
 
-def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's main function; what the user can mend ends it with one line and exit code 1."""
+def run_stage(run: Callable[[StageContext], None], stage: str, description: str, *, with_backbone: bool = True) -> None:
+    """Run a stage from the command line; what the user can mend ends it with one line and exit code 1.
+
+    Args:
+        run: The stage.
+        stage: Its name.
+        description: One sentence for ``--help``.
+        with_backbone: Whether the stage depends on the backbone.
+    """
+    with one_line_errors():
+        run(stage_context(stage, description, with_backbone=with_backbone))
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line and exit code 1 where the user can mend the error."""
     try:
-        main()
+        yield
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:

@@ -8,12 +8,11 @@ from pipeline_lib.artifacts.assignments import open_assignments
 from pipeline_lib.artifacts.consensus import write_consensus
 from pipeline_lib.consensus.ensemble import build_consensus
 from pipeline_lib.consensus.settings import ConsensusSettings
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Run all methods on train, choose one there, and use the same on the other splits."""
-    context = stage_context("consensus", "Build the consensus of the heads.")
     section = context.params.consensus
     assignments = open_assignments(context.artifact("assignments"))
     choose: str = section.choose
@@ -49,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "consensus", "Build the consensus of the heads.")

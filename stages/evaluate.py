@@ -13,15 +13,14 @@ from pipeline_lib.evaluation.summary import Clusterings, label_free_figures, lab
 from pipeline_lib.evaluation.unlabelled import sampled_silhouette
 from pipeline_lib.neighbors.similarity import SearchSpace
 from pipeline_lib.probe.upper_bound import upper_bound_linear_probe
-from stages.command_line import chosen_blocks, run_stage, stage_context
+from stages.command_line import StageContext, chosen_blocks, run_stage
 from stages.linear_grid import grid_settings
 
 SPLIT = "val"
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Evaluate on the val split; labels, where known, are used here and nowhere before."""
-    context = stage_context("evaluate", "Evaluate a run.")
     section, knn = context.params.evaluate, context.params.knn
     classes = context.params.datasets[context.data].classes
     features = open_features(context.artifact("features"))
@@ -52,7 +51,7 @@ def main() -> None:
         figures = labelled_figures(clusterings, labels) | figures
         if section.linear_probe and train_labels is not None:
             sides = [features.split(split, tuple(features.blocks)) for split in ("train", SPLIT)]
-            self_train = context.params.self_train_for(context.data)
+            self_train = context.params.self_train
             grid = grid_settings(self_train, sides[0].count)
             device = runtime.start(self_train.device, "float32", section.seed).device
             accuracy = upper_bound_linear_probe(
@@ -64,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "evaluate", "Evaluate a run.")

@@ -11,12 +11,11 @@ from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extraction import extract_features
 from pipeline_lib.data.decoding import decode
 from pipeline_lib.data.transforms import image_loader
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Run the backbone, in one process or in those that torchrun launched."""
-    context = stage_context("extract", "Extract the features of all images.")
     section = context.params.extract
     facts = context.params.backbones[context.backbone]
     fabric = runtime.start(section.device, section.precision)
@@ -49,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "extract", "Extract the features of all images.")

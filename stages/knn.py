@@ -9,12 +9,11 @@ from pipeline_lib.neighbors.finding import find_neighbors
 from pipeline_lib.neighbors.fitted import fitted_k_max, fitted_k_min
 from pipeline_lib.neighbors.similarity import SearchSpace
 from pipeline_lib.neighbors.statistics import oracle_neighbor_accuracy
-from stages.command_line import chosen_blocks, run_stage, stage_context
+from stages.command_line import StageContext, chosen_blocks, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Search, write the lists, report their lengths and, where labels are known, how often they are right."""
-    context = stage_context("knn", "Find the neighbours of every training image.")
     section = context.params.knn
     features = open_features(context.artifact("features"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
@@ -47,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "knn", "Find the neighbours of every training image.")

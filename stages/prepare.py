@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pipeline_lib.data.preparation import prepare_dataset
 from pipeline_lib.data.source import open_source
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Prepare one data set; files that cannot be decoded are listed in the metrics or stop the run."""
-    context = stage_context("prepare", "Prepare a data set.", with_backbone=False)
     section = context.params.prepare
     facts = context.params.datasets[context.data]
     source = open_source(facts.source, context.artifact("raw"), labels=facts.labels, subset=facts.subset)
@@ -28,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "prepare", "Prepare a data set.", with_backbone=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from PIL import Image
 
 from pipeline_lib.artifacts.classifier import open_classifier
@@ -13,19 +11,18 @@ from pipeline_lib.artifacts.neighbors import open_neighbors
 from pipeline_lib.data.decoding import decode
 from pipeline_lib.report.curves import write_training_curves
 from pipeline_lib.report.gallery import cluster_rows, write_gallery
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 
 SPLIT = "val"
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Draw the clusters of the val split and the training of the heads."""
-    context = stage_context("report", "Draw the figures of a run.")
     dataset = open_dataset(context.artifact("datasets"))
     classifier = open_classifier(context.artifact("classifier"))
     heads = open_heads(context.artifact("heads"))
     neighbors = open_neighbors(context.artifact("neighbors"))
-    folder = Path("reports") / context.run
+    folder = context.root / "reports" / context.run
 
     def read(row: int) -> Image.Image:
         return decode(dataset.image(SPLIT, row), dataset.name(SPLIT, row))
@@ -40,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "report", "Draw the figures of a run.")

@@ -14,14 +14,13 @@ from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.probe.classifier import predict_in_blocks
 from pipeline_lib.probe.features import dinov2_inputs
 from pipeline_lib.probe.training import train_linear_grid
-from stages.command_line import run_stage, stage_context
+from stages.command_line import StageContext, run_stage
 from stages.linear_grid import grid_settings
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Train the grid, choose by held-out consensus labels, predict all splits."""
-    context = stage_context("self_train", "Train a linear classifier on the consensus labels.")
-    section = context.params.self_train_for(context.data)
+    section = context.params.self_train
     fabric = runtime.start(section.device, "float32", section.seed)
     dataset = open_dataset(context.artifact("datasets"))
     features = open_features(context.artifact("features"))
@@ -70,4 +69,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "self_train", "Train a linear classifier on the consensus labels.")

@@ -15,13 +15,12 @@ from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import HeadShape
 from pipeline_lib.heads.pairs import PairSampler, fitted_batch_size
 from pipeline_lib.heads.training import HeadTrainer
-from stages.command_line import chosen_blocks, run_stage, stage_context
+from stages.command_line import StageContext, chosen_blocks, run_stage
 
 
-def main() -> None:
+def run(context: StageContext) -> None:
     """Train, or go on from where an interrupted run of the same settings stopped."""
-    context = stage_context("train_heads", "Train the multi-head classifier.")
-    section = context.params.train_heads_for(context.data)
+    section = context.params.train_heads
     fabric = runtime.start(section.device, "float32", section.seed)
     features = open_features(context.artifact("features"))
     neighbors = open_neighbors(context.artifact("neighbors"))
@@ -83,10 +82,8 @@ def main() -> None:
         }
     )
     state.discard()
-    overridden = ", ".join(context.params.overrides[context.data].train_heads)
-    note = f" (set by overrides.{context.data}: {overridden})" if overridden else ""
-    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}{note}")
+    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(run, "train_heads", "Train the multi-head classifier.")

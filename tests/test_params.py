@@ -29,11 +29,6 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ("k_min: auto", "k_min: 0", r"knn\.k_min = 0: allowed: 'auto' or greater than or equal to 1"),
         ("epochs: null", "epochs: 1.5", r"train_heads\.epochs = 1\.5: allowed: a valid integer"),
         ("classes: 10}", "classes: 1}", r"datasets\.digits\.classes = 1: allowed: greater than or equal to 2"),
-        (
-            "digits: {train_heads: {}",
-            "digits: {train_heads: {head: 3}",
-            r"overrides\.digits\.train_heads\.head = 3: unknown key; did you mean heads",
-        ),
         ("methods: [cspa, hgpa, mcla, vote]", "methods: [vote, vote]", r"consensus: methods = .* twice"),
         ("source: digits", "source: digitz", r"datasets\.digits\.source = 'digitz': allowed: 'digits', 'cifar10'"),
         ("silhouette_sample: 2000", "silhouette_sample: 1", r"evaluate\.silhouette_sample = 1: allowed: greater"),
@@ -42,9 +37,7 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
             "weights: {source: file}",
             r"backbones\.pixels\.weights: source = 'file' needs path",
         ),
-        ("  digits: {train_heads: {}", "  digitz: {train_heads: {}", r"overrides\.digitz: no such data set"),
         ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
-        ("  my_images: {train_heads: {}, self_train: {}}", "", r"overrides\.my_images: missing"),
         ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),
         ("final_learning_rate: 0.0", "final_learning_rate: 3.0", r"train_heads: final_learning_rate must be at most"),
     ],
@@ -64,15 +57,6 @@ def test_k_max_below_k_min_is_refused(tmp_path):
 
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):
     assert loaded(tmp_path, "learning_rate: 0.001", "learning_rate: 1e-05").train_heads.learning_rate == 1e-5
-
-
-def test_overrides_change_one_data_set_only(tmp_path):
-    params = loaded(tmp_path)
-    assert params.train_heads_for("digits") == params.train_heads
-    assert params.train_heads_for("cifar20").beta == 0.55
-    assert params.train_heads_for("cifar20").teacher_temperature == 0.07
-    assert params.train_heads_for("imagenet100").batch_size == 1024
-    assert params.train_heads_for("stl10").epochs == 800
 
 
 def test_missing_and_broken_files(tmp_path):

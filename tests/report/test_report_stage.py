@@ -12,6 +12,7 @@ from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.heads import write_heads
 from pipeline_lib.artifacts.neighbors import write_neighbors
 from stages import report
+from stages.command_line import run_stage
 
 IMAGES = 30
 
@@ -78,10 +79,10 @@ def workspace(tmp_path, monkeypatch, repository):
 
 def test_stage_writes_both_pictures_and_the_same_again(workspace, capsys):
     folder = workspace / "reports" / "digits-pixels"
-    report.main()
+    run_stage(report.run, "report", "Draw figures.")
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(first) == {"clusters.png", "training.png"}
     assert "3 of 3 clusters" in capsys.readouterr().out
     shutil.rmtree(folder)
-    report.main()
+    run_stage(report.run, "report", "Draw figures.")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first

@@ -92,24 +92,32 @@ def test_a_folder_without_parameters_is_refused(tmp_path, monkeypatch):
         parsed(monkeypatch, tmp_path)
 
 
+@pytest.fixture
+def called(repository, monkeypatch):
+    """Run a function as a stage that was started without arguments."""
+    monkeypatch.chdir(repository)
+    monkeypatch.setattr(sys, "argv", ["stages.knn"])
+    return lambda run: run_stage(run, "knn", "Find neighbours.")
+
+
 def raising(error):
-    def main():
+    def run(_):
         raise error
 
-    return main
+    return run
 
 
 @pytest.mark.parametrize("error", [UserError("knn.k_max = 0: allowed: 1 or more"), MissingFileError("x: not found")])
-def test_what_the_user_can_mend_ends_with_one_line_and_exit_code_1(error):
+def test_what_the_user_can_mend_ends_with_one_line_and_exit_code_1(called, error):
     with pytest.raises(SystemExit) as caught:
-        run_stage(raising(error))
+        called(raising(error))
     # The interpreter prints a text code on standard error and exits with 1.
     assert caught.value.code == f"error: {error}"
 
 
-def test_an_interruption_ends_with_exit_code_130(capsys):
+def test_an_interruption_ends_with_exit_code_130(called, capsys):
     with pytest.raises(SystemExit) as caught:
-        run_stage(raising(KeyboardInterrupt()))
+        called(raising(KeyboardInterrupt()))
     assert caught.value.code == 130
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -117,15 +125,15 @@ def test_an_interruption_ends_with_exit_code_130(capsys):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])
-def test_other_errors_keep_their_traceback(error):
+def test_other_errors_keep_their_traceback(called, error):
     with pytest.raises(type(error), match="a bug"):
-        run_stage(raising(error))
+        called(raising(error))
 
 
-def test_a_stage_that_ends_well_exits_by_itself():
+def test_a_stage_that_ends_well_exits_by_itself(called):
     done = []
-    run_stage(lambda: done.append(True))
-    assert done == [True]
+    called(lambda context: done.append(context.run))
+    assert done == ["digits-pixels"]
 
 
 def test_settings_of_the_machine_do_not_enter_artifacts():
