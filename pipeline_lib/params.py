@@ -73,7 +73,8 @@ class Features(Settings):
 class Knn(Settings):
     """Neighbour search with the adaptive rule (thesis 5.2.5)."""
 
-    threshold: Annotated[float, Field(ge=-1, le=1)]
+    threshold: Literal["auto"] | Annotated[float, Field(ge=-1, le=1)]
+    shared_neighbors: Fraction
     adaptive: bool
     k_min: Literal["auto"] | Count
     k_max: Literal["auto"] | Count

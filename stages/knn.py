@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
+from pipeline_lib.neighbors.auto_threshold import choose_threshold
 from pipeline_lib.neighbors.finding import find_neighbors
 from pipeline_lib.neighbors.fitted import fitted_k_max, fitted_k_min
 from pipeline_lib.neighbors.similarity import SearchSpace
@@ -22,11 +23,14 @@ def run(context: StageContext) -> None:
     classes = context.params.datasets[context.data].classes
     k_min = fitted_k_min(train.count, classes) if section.k_min == "auto" else section.k_min
     k_max = fitted_k_max(train.count, classes, k_min) if section.k_max == "auto" else section.k_max
-    settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max}
+    threshold = section.threshold
+    if threshold == "auto":
+        threshold = choose_threshold(space, classes, shared=section.shared_neighbors, seed=section.seed).threshold
+    settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max, "threshold": threshold}
     metrics = find_neighbors(
         space,
         context.artifact("neighbors"),
-        threshold=section.threshold,
+        threshold=threshold,
         k_min=k_min,
         k_max=k_max,
         adaptive=section.adaptive,
@@ -41,8 +45,8 @@ def run(context: StageContext) -> None:
     labels = open_dataset(context.artifact("datasets")).oracle_labels("train")
     if labels is not None:
         metrics |= oracle_neighbor_accuracy(open_neighbors(context.artifact("neighbors")), labels)
-    context.write_metrics(metrics)
-    context.report(f"{train.count} images")
+    context.write_metrics({"threshold": threshold, **metrics})
+    context.report(f"{train.count} images, threshold {threshold}, {metrics['neighbors_mean']:.1f} neighbours an image")
 
 
 if __name__ == "__main__":

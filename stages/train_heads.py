@@ -14,6 +14,7 @@ from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import HeadShape
 from pipeline_lib.heads.pairs import PairSampler, fitted_batch_size
+from pipeline_lib.heads.start import chosen_start, spectral_starts
 from pipeline_lib.heads.training import HeadTrainer
 from stages.command_line import StageContext, chosen_blocks, run_stage
 
@@ -37,8 +38,6 @@ def run(context: StageContext) -> None:
     batch_size = fitted_batch_size(section.batch_size, train.count, fabric.world_size)
     sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, section.seed)
     rows = FeatureRows(train, fabric.device, int(section.features_in_memory_gb * 2**30))
-    trainer = HeadTrainer(fabric, section, shape, sampler, rows)
-
     settings = section.model_dump()
     # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
     code = [Path(pipeline_lib.__file__).parent]
@@ -46,7 +45,13 @@ def run(context: StageContext) -> None:
     processes = {"processes": fabric.world_size, "batch_size": batch_size}
     fingerprint = run_fingerprint(settings | asdict(shape) | processes, code, inputs)
     state = ResumableState("train_heads", fingerprint, section.checkpoint_seconds)
-    if (stored := state.load()) is not None:
+    stored = state.load()
+    start = chosen_start(section.start, train.count, shape.classes)
+    clusters = None
+    if start == "spectral" and stored is None:
+        clusters = spectral_starts(neighbors, shape.classes, section.heads, section.seed)
+    trainer = HeadTrainer(fabric, section, shape, sampler, rows, clusters)
+    if stored is not None:
         trainer.resume(stored)
         fabric.print(f"train_heads@{context.run}: resuming after epoch {trainer.epoch} of {trainer.plan.epochs}")
 
@@ -74,6 +79,7 @@ def run(context: StageContext) -> None:
             "epochs": trainer.plan.epochs,
             "iterations": trainer.plan.iterations,
             "batch_size": batch_size,
+            "start": start,
             "teacher_momentum": trainer.plan.teacher_momentum,
             "loss": last["loss"],
             "best_head": trained.best_head,

@@ -21,7 +21,11 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("  threshold: 0.", "  threshold: 1.5 #", r"knn\.threshold = 1\.5: allowed: less than or equal to 1"),
+        (
+            "  threshold: auto",
+            "  threshold: 1.5 #",
+            r"knn\.threshold = 1\.5: allowed: 'auto' or less than or equal to 1",
+        ),
         ("  threshold:", "  treshold: 0.3\n  threshold:", r"knn\.treshold = 0\.3: unknown key; did you mean threshold"),
         ("data: [digits]", "data: [nope]", r"suite\.data = \['nope'\]: 'nope' is not one of digits, cifar10"),
         ("backbone: [pixels]", "backbone: [vit]", r"suite\.backbone = \['vit'\]: .* efficientnet_lite0"),

@@ -100,6 +100,22 @@ class MultiHeadClassifier(nn.Module):
         nn.init.uniform_(self.prototypes, -bound, bound, generator=generator)
         self.prototype_length = nn.Parameter(self.prototypes.detach().norm(dim=-1))
 
+    def codes(self, features: Tensor) -> Tensor:
+        """The L2-normalised bottleneck of every head.
+
+        Args:
+            features: Float32, (B, D).
+
+        Returns:
+            Float32, (H, B, bottleneck), rows of length one.
+        """
+        shape = self.shape
+        normalised = self.normalisation(features)  # (B, D)
+        hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
+        hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
+        code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
+        return functional.normalize(code.float(), dim=-1)
+
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every head.
 
@@ -109,16 +125,11 @@ class MultiHeadClassifier(nn.Module):
         Returns:
             Float32 logits before any temperature, (H, B, K).
         """
-        shape = self.shape
-        normalised = self.normalisation(features)  # (B, D)
-        hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
-        hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
-        code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
+        codes = self.codes(features)
         # Cosines divided by a temperature of 0.1 need more digits than bfloat16 has.
         with torch.autocast(features.device.type, enabled=False):
-            code = functional.normalize(code.float(), dim=-1)
             directions = functional.normalize(self.prototypes, dim=-1)
-            return torch.bmm(code, directions.mT) * self.prototype_length[:, None]
+            return torch.bmm(codes, directions.mT) * self.prototype_length[:, None]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Weight matrices, on which weight decay acts; biases, lengths and normalisation have none."""

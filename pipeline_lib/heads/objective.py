@@ -12,6 +12,9 @@ from pipeline_lib.heads.prior import updated_prior
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.heads.sinkhorn import sinkhorn_knopp
 
+_SHARES_MOMENTUM = 0.99
+"""Momentum of the estimated class shares: a single batch holds few images of a rare class."""
+
 
 @dataclass
 class Objective:
@@ -19,11 +22,13 @@ class Objective:
 
     Attributes:
         settings: What is switched on.
-        prior: Class prior, (H, K).
+        prior: Class prior of the pmi, (H, K).
+        class_shares: Moving average of the teacher's plain softmax, (H, K): the estimate of the true class shares.
     """
 
     settings: HeadSettings
     prior: Tensor
+    class_shares: Tensor
 
     @torch.no_grad()
     def teacher_targets(self, teacher: nn.Module, images: Tensor, neighbors: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,7 +45,18 @@ class Objective:
         settings = self.settings
         batch, per_image = neighbors.shape[:2]
         logits: Tensor = teacher(torch.cat([images, neighbors.flatten(0, 1)]))  # (H, B + B*M, K)
-        log_q = sinkhorn_knopp(logits, settings.teacher_temperature, settings.sinkhorn_iterations)
+        log_shares = None
+        if settings.class_prior == "estimated":
+            plain = (logits / settings.teacher_temperature).log_softmax(dim=-1)
+            self.class_shares = updated_prior(self.class_shares, plain, _SHARES_MOMENTUM)
+            log_shares = self.class_shares.log()
+        log_q = sinkhorn_knopp(
+            logits,
+            settings.teacher_temperature,
+            settings.sinkhorn_iterations,
+            log_class_prior=log_shares,
+            balance=settings.balance,
+        )
         log_images = log_q[:, :batch]
         log_neighbors = smoothed_neighbors(log_q[:, batch:].reshape(len(log_q), batch, per_image, -1))
         counted = [log_neighbors] if settings.prior_views == "neighbors" else [log_images, log_neighbors]

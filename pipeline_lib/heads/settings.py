@@ -16,6 +16,8 @@ class HeadSettings(Settings):
 
     Attributes:
         heads: Number of heads H (50 in the thesis).
+        start: Where the prototypes start: ``random`` as in the thesis, at the clusters of ``spectral`` clustering, or
+            ``auto``: spectral where its eigenvectors can be computed.
         hidden: Width of a head's first layer.
         bottleneck: Width of a head's L2-normalised layer.
         batch_norm: Batch normalisation before the heads (thesis 5.2.3).
@@ -27,6 +29,9 @@ class HeadSettings(Settings):
         student_temperature: Temperature of the student's softmax.
         teacher_temperature: Temperature of the teacher (0.07 for CIFAR, 0.1 elsewhere).
         sinkhorn_iterations: Sinkhorn-Knopp iterations on the teacher (thesis 5.2.4); 0 switches it off.
+        class_prior: Shares that Sinkhorn-Knopp gives the classes: ``uniform``, or ``estimated`` by a moving average of
+            the teacher's plain softmax.
+        balance: How strictly Sinkhorn-Knopp keeps to these shares, 0 to 1; below 1 it is relaxed.
         cross_entropy: Final factor of the cross-entropy term (thesis Eq. 5.12); 0 switches it off.
         neighbors_per_image: Neighbours whose teacher outputs are averaged (thesis Eq. 5.13); 1 switches it off.
         prior_momentum: Momentum of the class prior (thesis Eq. 5.4).
@@ -45,6 +50,7 @@ class HeadSettings(Settings):
     """
 
     heads: Annotated[int, Field(ge=1)]
+    start: Literal["auto", "random", "spectral"]
     hidden: Annotated[int, Field(ge=1)]
     bottleneck: Annotated[int, Field(ge=1)]
     batch_norm: bool
@@ -56,6 +62,8 @@ class HeadSettings(Settings):
     student_temperature: Annotated[float, Field(gt=0)]
     teacher_temperature: Annotated[float, Field(gt=0)]
     sinkhorn_iterations: Annotated[int, Field(ge=0)]
+    class_prior: Literal["uniform", "estimated"]
+    balance: Annotated[float, Field(ge=0, le=1)]
     cross_entropy: Annotated[float, Field(ge=0)]
     neighbors_per_image: Annotated[int, Field(ge=1)]
     prior_momentum: Annotated[float, Field(ge=0, lt=1)]

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.errors import UserError
@@ -17,6 +19,7 @@ from pipeline_lib.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClass
 from pipeline_lib.heads.objective import Objective
 from pipeline_lib.heads.pairs import PairSampler
 from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.heads.start import place_prototypes
 from pipeline_lib.runtime import all_reduce, progress
 
 
@@ -92,10 +95,17 @@ class HeadTrainer:
         shape: Sizes of the classifier.
         sampler: Pairs of each epoch.
         features: Feature rows on the training device.
+        start: Cluster of every training row for each head to start its prototypes at, (H, n); None for a random start.
     """
 
     def __init__(
-        self, fabric: Fabric, settings: HeadSettings, shape: HeadShape, sampler: PairSampler, features: FeatureRows
+        self,
+        fabric: Fabric,
+        settings: HeadSettings,
+        shape: HeadShape,
+        sampler: PairSampler,
+        features: FeatureRows,
+        start: NDArray[np.int64] | None = None,
     ) -> None:
         self.fabric = fabric
         self.settings = settings
@@ -111,9 +121,12 @@ class HeadTrainer:
             mean, variance = features.moments()
             student.normalisation.running_mean.copy_(mean)
             student.normalisation.running_var.copy_(variance)
-        self.teacher = student.teacher().to(fabric.device)
-        prior = torch.full((shape.heads, shape.classes), 1 / shape.classes, device=fabric.device)
-        self.objective = Objective(settings, prior)
+        student.to(fabric.device)
+        if start is not None:
+            place_prototypes(student, features, start)
+        self.teacher = student.teacher()
+        uniform = torch.full((shape.heads, shape.classes), 1 / shape.classes, device=fabric.device)
+        self.objective = Objective(settings, prior=uniform, class_shares=uniform)
         optimizer = torch.optim.AdamW(
             [
                 {"params": student.decayed_parameters(), "weight_decay": settings.weight_decay},
@@ -140,6 +153,7 @@ class HeadTrainer:
             "teacher": self.teacher.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "prior": self.objective.prior,
+            "class_shares": self.objective.class_shares,
             "head_loss": self.head_loss,
             "history": self.history,
         }
@@ -151,6 +165,7 @@ class HeadTrainer:
         self.teacher.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.objective.prior = state["prior"].to(self.fabric.device)
+        self.objective.class_shares = state["class_shares"].to(self.fabric.device)
         self.head_loss = state["head_loss"]
         self.history = state["history"]
 

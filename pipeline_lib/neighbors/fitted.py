@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def fitted_k_min(count: int, classes: int) -> int:
-    """A tenth of the mean class size, 5 to 50; 50 is the thesis' value for ImageNet-100 (1,286 images a class).
+    """A tenth of the mean class size, 10 to 50; 50 is the thesis' value for ImageNet-100 (1,286 images a class).
 
     Args:
         count: Number of images.
@@ -13,7 +13,7 @@ def fitted_k_min(count: int, classes: int) -> int:
     Returns:
         The shortest list.
     """
-    return min(50, max(5, count // (10 * classes)))
+    return min(50, max(10, count // (10 * classes)))
 
 
 def fitted_k_max(count: int, classes: int, k_min: int) -> int:

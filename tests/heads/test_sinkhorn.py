@@ -39,3 +39,27 @@ def test_heads_are_independent_and_classes_balanced_in_the_limit():
         torch.testing.assert_close(together[head], sinkhorn_knopp(logits[head], 0.5, 3))
     totals = sinkhorn_knopp(logits, 0.5, 500).exp().sum(dim=1)
     torch.testing.assert_close(totals, torch.full_like(totals, 10.0), atol=1e-8, rtol=0)
+
+
+def test_classes_get_the_shares_of_the_prior_in_the_limit():
+    logits = torch.randn(2, 300, 4, generator=torch.Generator().manual_seed(2)).double()
+    shares = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.4, 0.1]]).double()
+    q = sinkhorn_knopp(logits, 0.5, 500, log_class_prior=shares.log()).exp()
+    torch.testing.assert_close(q.mean(dim=1), shares, atol=1e-8, rtol=0)
+    torch.testing.assert_close(q.sum(dim=-1), torch.ones(2, 300).double())
+
+
+def test_a_uniform_prior_is_no_prior():
+    logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(3)).double()
+    prior = torch.full((4,), 0.25).double().log()
+    torch.testing.assert_close(sinkhorn_knopp(logits, 0.1, 3, log_class_prior=prior), sinkhorn_knopp(logits, 0.1, 3))
+
+
+def test_balance_leads_from_the_softmax_to_equal_shares():
+    generator = torch.Generator().manual_seed(4)
+    logits = (torch.randn(400, 3, generator=generator) + torch.tensor([2.0, 0.0, -1.0])).double()
+    torch.testing.assert_close(sinkhorn_knopp(logits, 1.0, 50, balance=0.0), logits.log_softmax(dim=-1))
+    largest = [float(sinkhorn_knopp(logits, 1.0, 50, balance=b).exp().mean(dim=0).max()) for b in (0.0, 0.4, 0.8, 1.0)]
+    assert largest == sorted(largest, reverse=True)
+    assert largest[0] > 0.6
+    assert abs(largest[-1] - 1 / 3) < 1e-6

@@ -18,6 +18,7 @@ from pipeline_lib.heads.training import HeadTrainer, Plan
 
 SETTINGS = {
     "heads": 3,
+    "start": "random",
     "hidden": 24,
     "bottleneck": 12,
     "batch_norm": True,
@@ -29,6 +30,8 @@ SETTINGS = {
     "student_temperature": 0.1,
     "teacher_temperature": 0.1,
     "sinkhorn_iterations": 3,
+    "class_prior": "uniform",
+    "balance": 1.0,
     "cross_entropy": 0.5,
     "neighbors_per_image": 2,
     "prior_momentum": 0.9,

@@ -46,5 +46,5 @@ def test_impossible_values_are_refused_by_name(values, named):
 
 
 def test_fitted_lengths_follow_the_class_size():
-    assert [fitted_k_min(count, 10) for count in (100, 1437, 50000)] == [5, 14, 50]
+    assert [fitted_k_min(count, 10) for count in (100, 1437, 50000)] == [10, 14, 50]
     assert [fitted_k_max(count, 10, 50) for count in (100, 1437)] == [50, 143]
