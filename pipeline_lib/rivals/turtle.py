@@ -189,7 +189,7 @@ def train_turtle(
         for step, batch in enumerate(bar):
             if step == 0 or not whole:
                 rows = (reader(batch) - mean) * inverse_scale  # (B, D)
-            if not settings.warm_start:
+            if step and not settings.warm_start:
                 inner.restart()
             probability = encoder(rows).softmax(dim=1)  # (B, C)
             inner.train(rows, probability.detach(), settings.inner_steps)
