@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.rivals.settings import TurtleSettings
 from pipeline_lib.settings import Settings
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
@@ -140,11 +141,22 @@ class SelfTrain(Settings):
     seed: Seed
 
 
+class Bounds(Settings):
+    """Rivals and bounds on the same features (thesis Table 6.5)."""
+
+    kmeans_restarts: Count
+    turtle: TurtleSettings
+    knn_neighbors: Count
+    true_neighbor_heads: Annotated[int, Field(ge=0)]
+    linear_probe: bool
+    silhouette_sample: Annotated[int, Field(ge=2)]
+    device: DeviceName
+    seed: Seed
+
+
 class Evaluate(Settings):
     """Final figures."""
 
-    kmeans_restarts: Count
-    linear_probe: bool
     silhouette_sample: Annotated[int, Field(ge=2)]
     seed: Seed
 
@@ -199,6 +211,7 @@ class Params(Settings):
     assign: Assign
     consensus: Consensus
     self_train: SelfTrain
+    bounds: Bounds
     evaluate: Evaluate
     datasets: dict[str, Dataset]
     backbones: dict[str, Backbone]

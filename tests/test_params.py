@@ -35,7 +35,13 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ("classes: 10}", "classes: 1}", r"datasets\.digits\.classes = 1: allowed: greater than or equal to 2"),
         ("methods: [cspa, hgpa, mcla, vote]", "methods: [vote, vote]", r"consensus: methods = .* twice"),
         ("source: digits", "source: digitz", r"datasets\.digits\.source = 'digitz': allowed: 'digits', 'cifar10'"),
-        ("silhouette_sample: 2000", "silhouette_sample: 1", r"evaluate\.silhouette_sample = 1: allowed: greater"),
+        ("silhouette_sample: 2000", "silhouette_sample: 1", r"bounds\.silhouette_sample = 1: allowed: greater"),
+        ("    inner_steps: 10", "    inner_steps: 0", r"bounds\.turtle\.inner_steps = 0: allowed: greater"),
+        (
+            "    inner_steps: 10",
+            "    inner_step: 10",
+            r"bounds\.turtle\.inner_step = 10: unknown key; did you mean inner",
+        ),
         (
             "weights: {source: none}",
             "weights: {source: file}",

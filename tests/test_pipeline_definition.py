@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline_lib.params import Params, load_params
+from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.params import Params, SelfTrain, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 # These carry values that DVC tracks as params, or texts of errors; they cannot change a result by themselves.
@@ -131,15 +132,25 @@ CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "
     ("key", "expected"),
     [
         ("evaluate.seed", {"evaluate"}),
-        ("self_train.iterations", CHAIN[-3:]),
+        ("bounds.turtle.steps", {"bounds"}),
+        ("self_train.weighting", CHAIN[-3:]),
+        ("self_train.iterations", [*CHAIN[-3:], "bounds"]),
         ("consensus.choose", CHAIN[-4:]),
         ("train_heads.heads", CHAIN[-6:]),
         ("knn.threshold", CHAIN[-7:]),
-        ("extract.batch_size", CHAIN),
+        ("train_heads.beta", [*CHAIN[-6:], "bounds"]),
+        ("extract.batch_size", [*CHAIN, "bounds"]),
     ],
 )
 def test_a_parameter_reruns_its_stage_and_what_follows_only(key, expected):
     assert downstream(key) == set(expected)
+
+
+def test_bounds_depend_on_every_setting_of_the_training_but_the_number_of_heads():
+    listed = {name.partition(".") for name in definition()["stages"]["bounds"]["params"]}
+    assert {key for section, _, key in listed if section == "train_heads"} == set(HeadSettings.model_fields) - {"heads"}
+    unused = {"weighting", "device"}
+    assert {key for section, _, key in listed if section == "self_train"} == set(SelfTrain.model_fields) - unused
 
 
 def test_artifacts_of_each_stage_are_the_inputs_of_others():

@@ -84,9 +84,6 @@ class Neighbors:
     def draw(self, rows: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """Pick neighbours at random: without repeats while the list lasts, each entry equally likely in each column.
 
-        Column j picks the ``floor(u * remaining)``-th of the entries that columns 0 to j - 1 left; once a list is used
-        up, later columns pick from all of it.
-
         Args:
             rows: Images, (B,).
             uniforms: Uniform numbers in [0, 1), (B, M).
@@ -96,15 +93,32 @@ class Neighbors:
         """
         starts = np.asarray(self.indptr[rows])
         lengths = np.asarray(self.indptr[rows + 1]) - starts  # (B,)
-        picks = np.empty(uniforms.shape, dtype=np.int64)
-        for column in range(uniforms.shape[1]):
-            used_up = column >= lengths
-            remaining = np.where(used_up, lengths, lengths - column)
-            pick = np.minimum((uniforms[:, column] * remaining).astype(np.int64), remaining - 1)
-            for earlier in np.sort(picks[:, :column], axis=1).T:
-                pick += ~used_up & (pick >= earlier)
-            picks[:, column] = pick
+        picks = distinct_picks(lengths, uniforms)
         return np.asarray(self.indices[starts[:, None] + picks], dtype=np.int64)
+
+
+def distinct_picks(lengths: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Entries of lists picked by uniform numbers, without repeats while a list lasts.
+
+    Column j picks the ``floor(u * remaining)``-th of the entries that columns 0 to j - 1 left; once a list is used
+    up, later columns pick from all of it.
+
+    Args:
+        lengths: Length of each list, at least 1, (B,).
+        uniforms: Uniform numbers in [0, 1), (B, M).
+
+    Returns:
+        Entry numbers, (B, M), each below its list's length.
+    """
+    picks = np.empty(uniforms.shape, dtype=np.int64)
+    for column in range(uniforms.shape[1]):
+        used_up = column >= lengths
+        remaining = np.where(used_up, lengths, lengths - column)
+        pick = np.minimum((uniforms[:, column] * remaining).astype(np.int64), remaining - 1)
+        for earlier in np.sort(picks[:, :column], axis=1).T:
+            pick += ~used_up & (pick >= earlier)
+        picks[:, column] = pick
+    return picks
 
 
 class NeighborsWriter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ class Clusterings:
         best_head: Head with the lowest training loss.
         ensemble: Consensus of the heads on this split (thesis: †), (n,).
         self_trained: Predictions of the self-trained classifier (thesis: ‡), (n,).
-        kmeans: k-means on the same features, (n,).
         classes: Number of clusters asked for.
     """
 
@@ -35,13 +34,11 @@ class Clusterings:
     best_head: int
     ensemble: NDArray[np.int32]
     self_trained: NDArray[np.int32]
-    kmeans: NDArray[np.int32]
     classes: int
 
     def single(self) -> dict[str, NDArray[np.int32]]:
         """The clusterings that are one labelling, by the names of the report."""
         return {
-            "kmeans": self.kmeans,
             "best_head": self.heads[self.best_head],
             "ensemble": self.ensemble,
             "self_trained": self.self_trained,
@@ -76,6 +73,23 @@ def label_free_figures(clusterings: Clusterings, silhouettes: Mapping[str, float
     return rounded({key: value for key, value in figures.items() if value is not None})
 
 
+def clustering_figures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[np.int32]) -> dict[str, Any]:
+    """ACC, NMI and ARI of clusterings against the true classes.
+
+    Args:
+        named: Clusterings by name, (n,) each.
+        labels: True classes, (n,), -1 where unknown.
+
+    Returns:
+        ``<name>_acc``, ``<name>_nmi`` and ``<name>_ari`` of each, not rounded.
+    """
+    figures: dict[str, Any] = {}
+    for name, predicted in named.items():
+        metrics = clustering_metrics(labels, predicted).as_dict()
+        figures |= {f"{name}_{measure}": metrics[measure] for measure in _MEASURES}
+    return figures
+
+
 def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dict[str, Any]:
     """ACC, NMI and ARI of every clustering against the true classes; the only use of labels in UCLS.
 
@@ -86,10 +100,7 @@ def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dic
     Returns:
         Flat figures; ``heads_mean_…`` and ``heads_sd_…`` are over the heads.
     """
-    figures: dict[str, Any] = {}
-    for name, predicted in clusterings.single().items():
-        metrics = clustering_metrics(labels, predicted).as_dict()
-        figures |= {f"{name}_{measure}": metrics[measure] for measure in _MEASURES}
+    figures = clustering_figures(clusterings.single(), labels)
     every = [clustering_metrics(labels, head).as_dict() for head in clusterings.heads]
     for measure in _MEASURES:
         values = [metrics[measure] for metrics in every]
@@ -109,11 +120,14 @@ def readable_table(figures: Mapping[str, Any]) -> str:
     """
     if "self_trained_acc" not in figures:
         return "\n".join(f"  {name:<28}{value}" for name, value in figures.items())
-    rows = [("k-means", "kmeans"), ("best head", "best_head"), ("heads, mean", "heads_mean")]
+    rows = [("best head", "best_head"), ("heads, mean", "heads_mean")]
     rows += [("ensemble on val †", "ensemble"), ("self-trained ‡", "self_trained")]
+    return "\n".join(table_lines(figures, rows))
+
+
+def table_lines(figures: Mapping[str, Any], rows: Sequence[tuple[str, str]]) -> list[str]:
+    """A line with ACC, NMI and ARI for each of ``rows`` (title, name of the figures), under a line of titles."""
     lines = ["".join(["  ", " " * 28, *(f"{measure.upper():>8}" for measure in _MEASURES)])]
     for title, name in rows:
         lines.append("".join([f"  {title:<28}", *(f"{figures[f'{name}_{measure}']:8.4f}" for measure in _MEASURES)]))
-    if (bound := figures.get("upper_bound_linear_probe_acc")) is not None:
-        lines.append(f"  {'linear probe on true labels':<28}{bound:8.4f}")
-    return "\n".join(lines)
+    return lines

@@ -16,17 +16,31 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipeline_lib.artifacts.bounds import open_bounds
+
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
 RUN = "digits-pixels"
-CHAIN = ("prepare", "extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate")
-LABELLED = {"self_trained_acc", "ensemble_nmi", "kmeans_ari", "upper_bound_linear_probe_acc"}
+CHAIN = ("prepare", "extract", "bounds", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate")
+LABELLED = {
+    "ucls": {"self_trained_acc", "ensemble_nmi"},
+    "bounds": {
+        "kmeans_ari",
+        "turtle_acc",
+        "upper_bound_knn_acc",
+        "upper_bound_linear_probe_acc",
+        "upper_bound_neighbors_best_head_nmi",
+        "upper_bound_neighbors_mean_acc",
+    },
+}
 QUICK = {
     "prepare.limit_per_split": 300,
     "train_heads.heads": 3,
     "train_heads.iterations": 60,
     "self_train.iterations": 200,
-    "evaluate.kmeans_restarts": 2,
+    "bounds.kmeans_restarts": 2,
+    "bounds.turtle.steps": 30,
+    "bounds.true_neighbor_heads": 2,
 }
 
 
@@ -134,11 +148,16 @@ def experiment(base, tmp_path_factory):
 def test_repro_runs_all_stages_to_finite_figures(base):
     folder, output = base
     assert stages_run(output) == all_stages(folder) >= set(CHAIN)
-    found = figures(folder)
-    assert found.keys() >= LABELLED
-    assert all(math.isfinite(value) for value in found.values())
+    for name, expected in LABELLED.items():
+        found = figures(folder, name=name)
+        assert found.keys() >= expected
+        assert all(math.isfinite(value) for value in found.values())
     # Ten classes: an accuracy of 0.1 is chance.
-    assert 0.4 < found["self_trained_acc"] <= 1
+    assert 0.4 < figures(folder)["self_trained_acc"] <= 1
+    bounds = figures(folder, name="bounds")
+    assert 0.4 < bounds["kmeans_acc"] < bounds["upper_bound_linear_probe_acc"] <= 1
+    assert bounds["upper_bound_neighbors_best_head_acc"] > 0.4
+    assert open_bounds(folder / "data" / "bounds" / RUN).methods == ("kmeans", "turtle")
 
 
 def test_git_takes_metrics_and_no_artifact(base):
@@ -211,11 +230,13 @@ def test_images_without_labels_go_through_the_whole_chain(clone):
     own_images(clone)
     for name in CHAIN:
         stage(clone, name, "my_images")
-    found = figures(clone, "my_images-pixels")
-    assert {"heads_pairwise_nmi", "ensemble_anmi", "self_trained_kl_to_uniform"} <= found.keys()
-    assert not found.keys() & LABELLED
-    assert not [name for name in found if re.search(r"_(acc|ari)$|^upper_bound|^oracle", name)]
-    assert all(math.isfinite(value) for value in found.values())
+    expected = {"ucls": {"heads_pairwise_nmi", "ensemble_anmi", "self_trained_kl_to_uniform"}}
+    expected["bounds"] = {"kmeans_silhouette", "turtle_silhouette", "turtle_kl_to_uniform"}
+    for name, label_free in expected.items():
+        found = figures(clone, "my_images-pixels", name)
+        assert label_free <= found.keys()
+        assert not [key for key in found if re.search(r"_(acc|ari)$|^upper_bound|^oracle", key)]
+        assert all(math.isfinite(value) for value in found.values())
     assert not [name for name in figures(clone, "my_images-pixels", "knn") if "oracle" in name]
     assert figures(clone, "my_images", "prepare")["labelled_share"] == 0
 

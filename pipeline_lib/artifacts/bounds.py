@@ -1,0 +1,104 @@
+"""Clusters of the rivals on the evaluation split: ``val.parquet`` with ``id`` int64 and one int32 column a method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
+from pipeline_lib.errors import UserError
+
+KIND = "bounds"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An opened bounds artifact.
+
+    Attributes:
+        folder: Its folder.
+        classes: Number of classes k; clusters are below.
+        split: Name of the split.
+        methods: Names of the methods that have clusters, without labels: ``kmeans``, and ``turtle`` where it ran.
+        images: Number of images m.
+    """
+
+    folder: Path
+    classes: int
+    split: str
+    methods: tuple[str, ...]
+    images: int
+
+    def ids(self) -> NDArray[np.int64]:
+        """Image ids, int64 (m,)."""
+        return self._column("id")
+
+    def labels(self, method: str) -> NDArray[np.int32]:
+        """Clusters of a method, int32 (m,), 0 to k - 1.
+
+        Raises:
+            UserError: It has none.
+        """
+        if method not in self.methods:
+            raise UserError(f"{self.folder}: no method {method!r}; it has {', '.join(self.methods)}")
+        return self._column(method)
+
+    def _column(self, name: str) -> NDArray[Any]:
+        table = pq.read_table(self.folder / f"{self.split}.parquet", columns=[name])
+        return np.asarray(table.column(name).to_numpy())
+
+
+def write_bounds(
+    folder: Path,
+    *,
+    split: str,
+    ids: NDArray[np.int64],
+    labels: Mapping[str, NDArray[np.int32]],
+    classes: int,
+    made_by: Mapping[str, Any],
+) -> None:
+    """Write the artifact.
+
+    Args:
+        folder: Target folder.
+        split: Name of the split.
+        ids: Image ids, (m,).
+        labels: Clusters of each method, (m,).
+        classes: Number of classes k.
+        made_by: Stage, parameters and seed.
+
+    Raises:
+        UserError: A column is of another length, or a cluster is not 0 to k - 1.
+    """
+    for method, values in labels.items():
+        if values.shape != ids.shape:
+            raise UserError(f"bounds of {split}: expected {len(ids)} clusters of {method}, found {values.shape}")
+        if len(values) and not (values.min() >= 0 and values.max() < classes):
+            raise UserError(f"bounds of {split}: {method} has {values.min()} to {values.max()}, k = {classes}")
+    with new_folder(folder) as temporary:
+        schema = pa.schema([("id", pa.int64()), *((method, pa.int32()) for method in labels)])
+        columns = [
+            pa.array(values, type=kind) for values, kind in zip((ids, *labels.values()), schema.types, strict=True)
+        ]
+        pq.write_table(pa.table(columns, schema=schema), temporary / f"{split}.parquet", compression="zstd")
+        fields = {"classes": classes, "split": split, "methods": list(labels), "images": len(ids)}
+        write_meta(temporary, KIND, SCHEMA, made_by, fields)
+
+
+def open_bounds(folder: Path) -> Bounds:
+    """Open the artifact.
+
+    Raises:
+        MissingFileError: There is none in ``folder``.
+        UserError: It is another artifact, of another version, or cut short.
+    """
+    meta = read_meta(folder, KIND, SCHEMA)
+    return Bounds(folder, meta["classes"], meta["split"], tuple(meta["methods"]), meta["images"])

@@ -1,0 +1,99 @@
+"""Bounds on the same features: k-means and TURTLE without labels; k-NN, true neighbours, linear probe with them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.bounds import write_bounds
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.features import Features, open_features
+from pipeline_lib.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_figures
+from pipeline_lib.evaluation.kmeans import fit_kmeans
+from pipeline_lib.evaluation.summary import clustering_figures, rounded
+from pipeline_lib.evaluation.unlabelled import sampled_silhouette
+from pipeline_lib.heads.upper_bound import ChosenRows, upper_bound_heads
+from pipeline_lib.neighbors.similarity import SearchSpace
+from pipeline_lib.neighbors.upper_bound import UpperBoundNeighbors
+from pipeline_lib.probe.upper_bound import upper_bound_linear_probe
+from pipeline_lib.rivals.turtle import train_turtle
+from pipeline_lib.rivals.upper_bound_knn import upper_bound_knn
+from stages.command_line import StageContext, chosen_blocks, run_stage
+from stages.linear_grid import grid_settings
+
+SPLIT = "val"
+Labels = NDArray[np.int32]
+
+
+def with_labels(
+    context: StageContext,
+    fabric: Fabric,
+    features: Features,
+    blocks: tuple[str, ...],
+    train_labels: Labels,
+    labels: Labels,
+) -> dict[str, Any]:
+    """Figures of the bounds that use true labels."""
+    section, heads, probe = context.params.bounds, context.params.train_heads, context.params.self_train
+    train, held_out = features.split("train", blocks), features.split(SPLIT, blocks)
+    figures: dict[str, Any] = {}
+    if section.true_neighbor_heads:
+        true = UpperBoundNeighbors(train_labels)
+        settings = heads.model_copy(update={"heads": section.true_neighbor_heads})
+        budget = int(heads.features_in_memory_gb * 2**30)
+        classes = context.params.datasets[context.data].classes
+        found = upper_bound_heads(fabric, ChosenRows(train, true.rows), held_out, true.draw, classes, settings, budget)
+        figures |= upper_bound_neighbor_figures(found.heads, found.best_head, labels)
+    figures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
+    if section.linear_probe:
+        every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
+        figures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
+            every, train_labels, other, labels, every.columns, grid_settings(probe, every.count), fabric.device
+        )
+    return rounded(figures)
+
+
+def run(context: StageContext) -> None:
+    """Cluster the val split by the rivals; with labels known, add the upper bounds."""
+    section, knn = context.params.bounds, context.params.knn
+    classes = context.params.datasets[context.data].classes
+    fabric = runtime.start(section.device, "float32", section.seed)
+    features, dataset = open_features(context.artifact("features")), open_dataset(context.artifact("datasets"))
+    blocks = chosen_blocks(context, features.blocks, features.default_blocks)
+    search_space = partial(SearchSpace, centre=knn.centre, normalise_blocks=knn.normalise_blocks)
+    train = search_space(features.split("train", blocks))
+    held_out = search_space(features.split(SPLIT, blocks), mean=train.mean)
+    kmeans = fit_kmeans(train, classes, restarts=section.kmeans_restarts, seed=section.seed)
+    clusters = {"kmeans": kmeans.predict(held_out)}
+    if section.turtle.steps:
+        turtle = train_turtle(
+            features.split("train", blocks), classes, section.turtle, seed=section.seed, device=fabric.device
+        )
+        clusters["turtle"] = turtle.predict(features.split(SPLIT, blocks))
+    write_bounds(
+        context.artifact("bounds"),
+        split=SPLIT,
+        ids=dataset.ids(SPLIT),
+        labels=clusters,
+        classes=classes,
+        made_by=context.made_by(section.model_dump() | {"blocks": list(blocks)}),
+    )
+    sample = section.silhouette_sample
+    silhouettes = {name: sampled_silhouette(held_out, found, sample, section.seed) for name, found in clusters.items()}
+    figures = label_free_bounds(clusters, classes, silhouettes)
+    labels, train_labels = dataset.oracle_labels(SPLIT), dataset.oracle_labels("train")
+    if labels is not None:
+        figures = rounded(clustering_figures(clusters, labels)) | figures
+        if train_labels is not None:
+            figures |= with_labels(context, fabric, features, blocks, train_labels, labels)
+    context.write_metrics(figures)
+    context.report(f"{held_out.count} images of {SPLIT}\n{readable_bounds(figures)}\n")
+
+
+if __name__ == "__main__":
+    run_stage(run, "bounds", "Find the bounds of a run.")
