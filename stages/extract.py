@@ -32,7 +32,7 @@ def run(context: StageContext) -> None:
         blocks=backbone.extractor.blocks,
         default_blocks=backbone.extractor.default_blocks,
         storage=section.storage,
-        backbone=backbone.facts(),
+        backbone=backbone.facts() | {"precision": section.precision},
         dataset_digest=file_digest(folder / "images.parquet"),
         made_by=context.made_by(section.model_dump()),
     )

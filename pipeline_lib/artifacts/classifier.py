@@ -64,6 +64,7 @@ class Classifier:
         grid: One row for each classifier of the grid.
         chosen: Name of the chosen one in ``grid``.
         splits: Number of predictions of each split.
+        made_by: Stage, data set, backbone and settings that made it.
     """
 
     folder: Path
@@ -75,6 +76,7 @@ class Classifier:
     grid: list[dict[str, Any]]
     chosen: str
     splits: dict[str, int]
+    made_by: dict[str, Any]
 
     def state(self) -> dict[str, Tensor]:
         """The four tensors by name.
@@ -199,4 +201,5 @@ def open_classifier(folder: Path) -> Classifier:
         grid=meta["grid"],
         chosen=meta["chosen"],
         splits=meta["splits"],
+        made_by=meta["made_by"],
     )

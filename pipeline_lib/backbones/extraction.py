@@ -40,7 +40,6 @@ def extract_features(
         UserError: Features are not finite, or the loader left rows out.
     """
     extractor = fabric.to_device(extractor).eval()
-    channels_last = extractor.channels_last and fabric.device.type == "cpu"
     started = time.monotonic()
     with writer.opened(fabric.global_rank, fabric.broadcast, fabric.barrier):
         for split, count in writer.splits.items():
@@ -49,7 +48,7 @@ def extract_features(
             written = 0
             with progress(batches, f"extract {split}", unit="batch") as bar:
                 for batch_rows, images in bar:
-                    writer.write(split, batch_rows.numpy(), _features(fabric, extractor, images, channels_last))
+                    writer.write(split, batch_rows.numpy(), batch_features(fabric, extractor, images).cpu().numpy())
                     written += len(images)
             total = int(all_reduce(torch.tensor([written], device=fabric.device)))
             if total != count:
@@ -59,9 +58,20 @@ def extract_features(
     return {"images": extracted, "seconds": seconds, "images_per_second": extracted / seconds}
 
 
-def _features(fabric: Any, extractor: FeatureExtractor, images: Tensor, channels_last: bool) -> Any:
+def batch_features(fabric: Any, extractor: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features of one batch in the engine's precision: how they are made here and for new images alike.
+
+    Args:
+        fabric: The launched engine.
+        extractor: The frozen model, in evaluation mode on the engine's device.
+        images: Float32 (B, 3, H, W), preprocessed, on any device.
+
+    Returns:
+        Float32 (B, d) on the engine's device.
+    """
     with torch.inference_mode(), fabric.autocast():
         images = fabric.to_device(images)
-        if channels_last:
+        if extractor.channels_last and fabric.device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)
-        return extractor(images).float().cpu().numpy()
+        features: Tensor = extractor(images)
+    return features.float()

@@ -51,7 +51,7 @@ def open_parquet(root: Path) -> Source:
     if not files:
         raise MissingFileError(f"{root}: no *.parquet file there; put the data set's files into this folder")
     for path in files:
-        _check_columns(path)
+        check_columns(path)
     found, classes = _survey(files)
     target = evaluation_splits(found, str(root))
 
@@ -65,7 +65,12 @@ def open_parquet(root: Path) -> Source:
     return Source(records, counts, classes.names)
 
 
-def _check_columns(path: Path) -> None:
+def check_columns(path: Path) -> None:
+    """Refuse a file that is no Parquet file or has no column ``image`` of encoded images.
+
+    Raises:
+        UserError: It is not as ``open_parquet`` wants it.
+    """
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
