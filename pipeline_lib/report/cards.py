@@ -11,7 +11,7 @@ from pipeline_lib.report.run_facts import RunFacts
 TITLES = {"most": "Most confident", "least": "Least confident", "disputed": "Most disputed between heads"}
 _EMPTY = {
     "most": "no images",
-    "least": "no further images",
+    "least": "no other images",
     "disputed": "all heads agree on every image",
 }
 

@@ -37,8 +37,8 @@ class Confusion:
     @property
     def shares(self) -> NDArray[np.float64]:
         """Share of each class in each cluster, (C, K) in [0, 1]; zeros for a class without images."""
-        totals = self.counts.sum(axis=1, keepdims=True)
-        return self.counts / np.maximum(totals, 1)
+        shares: NDArray[np.float64] = self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
+        return shares
 
     def class_of(self) -> dict[int, int]:
         """Class that each matched cluster stands for."""
@@ -109,5 +109,5 @@ def _draw(axes: Axes, confusion: Confusion, class_names: Sequence[str]) -> None:
     size = 8 if len(names) <= 12 else 5
     for (row, column), count in np.ndenumerate(confusion.counts):
         if count:
-            colour = PAPER if shares[row, column] > 0.5 else INK
+            colour = PAPER if shares[row, column] > 0.65 else INK
             axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize=size)

@@ -82,6 +82,8 @@ def _gallery(
 ) -> Gallery:
     sure, agreed = probability[members].astype(np.float64), agreement[members].astype(np.float64)
     falling = members[np.argsort(-sure, kind="stable")]
+    # A small cluster's images are shared out, so that none is in both galleries.
+    half = len(members) // 2
     rising_agreement = np.argsort(agreed, kind="stable")
     disputed = members[rising_agreement[agreed[rising_agreement] < 1]]
     return Gallery(
@@ -89,7 +91,7 @@ def _gallery(
         len(members),
         float(sure.mean()) if len(members) else None,
         float(agreed.mean()) if len(members) else None,
-        tuple(falling[:limit].tolist()),
-        tuple(falling[limit:][::-1][:limit].tolist()),
+        tuple(falling[: min(limit, len(members) - half)].tolist()),
+        tuple(falling[::-1][: min(limit, half)].tolist()),
         tuple(disputed[:limit].tolist()),
     )

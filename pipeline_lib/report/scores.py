@@ -83,7 +83,9 @@ def score_rows(figures: Mapping[str, Any]) -> list[ScoreRow]:
             title,
             kind,
             note,
-            **{measure: figures.get(f"{name}_{measure}") for measure in MEASURES},
+            acc=figures[f"{name}_acc"],
+            nmi=figures.get(f"{name}_nmi"),
+            ari=figures.get(f"{name}_ari"),
             sd=figures.get("heads_sd_acc") if name == "heads_mean" else None,
         )
         for name, title, kind, note in _ROWS
@@ -129,10 +131,12 @@ def _draw_scores(axes: Axes, rows: Sequence[ScoreRow]) -> None:
         if row.sd:
             axes.errorbar(row.acc, place, xerr=row.sd, color=ACCENT, capsize=3, linewidth=1.3)
         edge = MUTED if row.kind == "bound" else colours[row.kind]
-        axes.plot(row.acc, place, "o", markersize=7, markerfacecolor=colours[row.kind], markeredgecolor=edge, clip_on=False)
+        axes.plot(
+            row.acc, place, "o", markersize=7, markerfacecolor=colours[row.kind], markeredgecolor=edge, clip_on=False
+        )
         _write_value(axes, place, f"{row.acc:.3f}")
     _finish(axes, [row.title for row in rows])
-    axes.set(title="ACC (hollow: bounds that saw true labels)", xlim=(0, 1))
+    axes.set(title="ACC (hollow: upper bounds)", xlim=(0, 1))
 
 
 def _draw_label_free(axes: Axes, rows: Sequence[LabelFreeRow]) -> None:
