@@ -21,6 +21,7 @@ FEWEST_FOR_TSNE = 50
 SEED = 0
 COMPONENTS = 50
 PERPLEXITY = 30.0
+ITERATIONS = 500
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def feature_map(features: FeatureBlocks) -> FeatureMap:
         components = principal_components(values, COMPONENTS)
         if len(rows) < FEWEST_FOR_TSNE:
             return FeatureMap(rows, components[:, :2], "first two principal components")
-        tsne = TSNE(perplexity=min(PERPLEXITY, (len(rows) - 1) / 3), init="pca", random_state=SEED, n_jobs=1)
+        perplexity = min(PERPLEXITY, (len(rows) - 1) / 3)
+        tsne = TSNE(perplexity=perplexity, max_iter=ITERATIONS, init="pca", random_state=SEED, n_jobs=1)
         places = tsne.fit_transform(components).astype(np.float64)
     return FeatureMap(rows, places - places.mean(axis=0), f"PCA to {components.shape[1]} columns, then t-SNE")
 
@@ -68,7 +70,9 @@ def principal_components(values: NDArray[np.float64], count: int) -> NDArray[np.
         count: Components at most.
     """
     kept = min(count, *values.shape)
-    components = PCA(n_components=kept, svd_solver="full").fit_transform(values)
+    # PCA divides by n - 1; a single image lies at the centre.
+    single = len(values) == 1
+    components = np.zeros((1, kept)) if single else PCA(n_components=kept, svd_solver="full").fit_transform(values)
     if kept < 2:
         components = np.hstack([components, np.zeros((len(values), 2 - kept))])
     return np.asarray(components, dtype=np.float64)

@@ -38,6 +38,9 @@ def run_page(facts: RunFacts, panels: RunPanels, limit: int = LARGEST_PAGE) -> s
     thumbnails = Thumbnails(shown, facts.read)
     values = _values(facts, panels) | {"pixel_art": thumbnails.pixel_art, "shown_clusters": len(galleries)}
     for quality in QUALITIES:
+        # Saves encoding thousands of images only to throw them away.
+        if thumbnails.estimated_bytes(quality) >= limit:
+            continue
         cards = cluster_cards(facts, galleries, thumbnails.encoded(quality))
         page = render_page("ucls.html", "clusters.js", {**values, "cards": cards, "note": _note(quality, limit)})
         if len(page.encode()) < limit:

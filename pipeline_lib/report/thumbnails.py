@@ -21,6 +21,9 @@ class Quality:
 QUALITIES = (Quality(128, 82), Quality(96, 75), Quality(80, 65), Quality(64, 55), Quality(48, 45), Quality(48, 20))
 """From the best to the smallest."""
 
+_SAMPLE = 50
+"""Thumbnails from which the size of all is estimated, about."""
+
 _PIXEL_ART = 16
 """Images up to this side are kept as they are: lossy coding would smear their few pixels."""
 
@@ -59,6 +62,12 @@ class Thumbnails:
         # In row order, so that each row group of a data set is read once.
         self._squares = {row: middle_square(read(row), QUALITIES[0].side) for row in sorted(set(rows))}
         self.pixel_art = all(max(square.size) <= _PIXEL_ART for square in self._squares.values())
+
+    def estimated_bytes(self, quality: Quality) -> int:
+        """About how many bytes ``encoded`` gives, from an evenly spaced sample."""
+        squares = list(self._squares.values())
+        sample = squares[:: max(1, len(squares) // _SAMPLE)]
+        return sum(len(data_uri(square, quality)) for square in sample) * len(squares) // max(1, len(sample))
 
     def encoded(self, quality: Quality) -> dict[int, str]:
         """Data URI of every thumbnail, by its row."""
