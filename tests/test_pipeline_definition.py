@@ -72,7 +72,7 @@ def closure(file: str) -> set[str]:
 
 
 def code_dependencies(stage: str) -> list[str]:
-    return [d for d in definition()["stages"][stage]["deps"] if not d.startswith("data/")]
+    return [d for d in definition()["stages"][stage]["deps"] if not d.startswith(("data/", "metrics/"))]
 
 
 @pytest.mark.parametrize("stage", [name for name in stage_names() if name != "check"])
@@ -119,6 +119,7 @@ def downstream(changed: str) -> set[str]:
     }
     while True:
         outs = {out for name in affected for out in stages[name].get("outs", [])}
+        outs |= {next(iter(metric)) for name in affected for metric in stages[name].get("metrics", [])}
         more = {name for name, body in stages.items() if outs & set(body["deps"])} | affected
         if more == affected:
             return affected
@@ -131,8 +132,8 @@ CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
-        ("evaluate.seed", {"evaluate"}),
-        ("bounds.turtle.steps", {"bounds"}),
+        ("evaluate.seed", CHAIN[-2:]),
+        ("bounds.turtle.steps", {"bounds", "report"}),
         ("self_train.weighting", CHAIN[-3:]),
         ("self_train.iterations", [*CHAIN[-3:], "bounds"]),
         ("consensus.choose", CHAIN[-4:]),
