@@ -22,8 +22,8 @@ class Figure:
         dataset: Data set, in the thesis' spelling.
         method: Row of the table, without marks and citations.
         backbone: Backbone, in the thesis' spelling; empty where it does not say.
-        variant: What was evaluated: ``best_head``, ``overall`` (mean and deviation over the heads), ``ensemble_val`` (†),
-            ``ensemble_self_trained`` (‡), ``published`` (by others) and a few more.
+        variant: What was evaluated: ``best_head``, ``overall`` (mean and deviation over the heads), ``ensemble_val``
+            (†), ``ensemble_self_trained`` (‡), ``published`` (by others) and a few more.
         measure: ``acc``, ``nmi``, ``ari``, ``nn_acc`` in percent, ``nn_count``, ``train_images`` and others as counts.
         value: As printed.
         sd: Standard deviation as printed; empty where there is none.

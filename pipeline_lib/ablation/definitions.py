@@ -1,4 +1,4 @@
-"""What an experiment set is: rows of settings, what its tables show, and where the thesis has them (``ablations.yaml``)."""
+"""What an experiment set is: rows of settings, what its tables show, and where the thesis has the same figures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Group(Settings):
     Attributes:
         title: Heading.
         variant: What the published figures call it.
-        measures: By measure, the metric ``FILE.KEY`` with its value, or several of which the first that is there counts.
-            ``{KEY}`` in it stands for the row's setting of that key.
+        measures: By measure, the metric ``FILE.KEY`` with its value, or several of which the first that is there
+            counts. ``{KEY}`` in it stands for the row's setting of that key.
         spread: By measure, the metric with its deviation over the heads.
         run: ``mean`` over the seeds, or ``best``: the seed with the best accuracy by labels.
     """
@@ -33,7 +33,7 @@ class Group(Settings):
     title: str
     variant: str = "best_head"
     measures: dict[str, str | Keys]
-    spread: dict[str, str] = {}
+    spread: dict[str, str] = Field(default_factory=dict)
     run: Literal["mean", "best"] = "mean"
 
     def metrics(self, measure: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ class Row(Settings):
     """
 
     name: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     restore: Literal["all"] | Names = ()
     shows: str | None = None
     published: str | None = None
@@ -76,8 +76,8 @@ class Table(Settings):
     Attributes:
         title: What it shows.
         published: Tables of the thesis with the figures beside ours; the first that has the data set counts.
-        layout: ``columns``: groups side by side; ``stacked``: a line a group; ``comparison``: our rows, then all methods
-            that the thesis has for the data set; ``data_sets``: a column a data set.
+        layout: ``columns``: groups side by side; ``stacked``: a line a group; ``comparison``: our rows, then all
+            methods that the thesis has for the data set; ``data_sets``: a column a data set.
         groups: Groups in their order.
         effect: Difference to the best head of the row before, or of each group to the first one of its row.
     """
@@ -114,11 +114,6 @@ class ExperimentSet(Settings):
     def over_data_sets(self) -> bool:
         """Whether all data sets go into one report."""
         return any(table.layout == "data_sets" for table in self.tables)
-
-    @property
-    def varied(self) -> set[str]:
-        """Keys that the rows decide."""
-        return {key for row in self.rows for key in row.settings}
 
 
 class Definitions(Settings):
