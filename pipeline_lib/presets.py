@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.configuration import first_complaint, read_yaml, unknown_name
+from pipeline_lib.errors import UserError
 from pipeline_lib.settings import Settings
 
 PRESETS = Path("conf/presets.yaml")
@@ -71,36 +69,6 @@ class Presets:
         return chain
 
 
-def unknown_name(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is not there: the closest known one, then all."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"unknown; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(names)}"
-
-
-def read_yaml(path: Path) -> Any:
-    """Content of a YAML 1.2 file.
-
-    Raises:
-        MissingFileError: The file is absent.
-        UserError: It is no YAML.
-    """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: not found; run from the root of the repository")
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text())
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-
-
-def first_complaint(error: ValidationError) -> str:
-    """The first thing that pydantic complains of, in one line: key, value and what is allowed."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
-    return f"{key}{value}: {first['msg']}"
-
-
 def load_presets(path: Path = PRESETS) -> Presets:
     """Read the presets.
 
@@ -117,7 +85,10 @@ def load_presets(path: Path = PRESETS) -> Presets:
     raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected presets by name, found {type(raw).__name__}")
-    try:
-        return Presets({str(name): Preset.model_validate(body) for name, body in raw.items()})
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_complaint(error)}") from None
+    presets = {}
+    for name, body in raw.items():
+        try:
+            presets[str(name)] = Preset.model_validate(body)
+        except ValidationError as error:
+            raise UserError(f"{path}: {name}.{first_complaint(error)}") from None
+    return Presets(presets)

@@ -9,9 +9,9 @@ from typing import Any
 
 from pipeline_lib.ablation.definitions import Definitions, Group, Row, scaled
 from pipeline_lib.ablation.results import RowResult, RunResults
+from pipeline_lib.configuration import unknown_name
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params, load_params
-from pipeline_lib.presets import unknown_name
 from stages.experiments import Experiments
 from stages.stage_graph import StageGraph
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline_lib.configuration import read_yaml
 from pipeline_lib.errors import UserError
-from pipeline_lib.presets import read_yaml
 
 GIVEN = ("datasets", "features")
 """Artifacts that lie in the workspace; no ablation makes them again."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from pipeline_lib.configuration import first_complaint, read_yaml, unknown_name
 from pipeline_lib.errors import UserError
-from pipeline_lib.presets import first_complaint, read_yaml, unknown_name
 from pipeline_lib.settings import Settings
 
 DEFINITIONS = Path("conf/ablations.yaml")
@@ -214,4 +214,4 @@ def load_definitions(path: Path = DEFINITIONS) -> Definitions:
     try:
         return Definitions.model_validate(read_yaml(path))
     except ValidationError as error:
-        raise UserError(f"{path}: {first_complaint(error).replace('Value error, ', '')}") from None
+        raise UserError(f"{path}: {first_complaint(error)}") from None
