@@ -110,12 +110,17 @@ def _line(axes: Axes, rows: Sequence[RowResult], group: Group, measure: str, col
         axes.fill_between(thresholds, means - width, means + width, color=color, alpha=0.15, linewidth=0)
 
 
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="best")
+
+
 def _threshold(axes: Sequence[Axes], results: RunResults, groups: dict[str, Group]) -> None:
     accuracy, neighbors = axes
     for color, name in zip(_COLORS, ("best_head", "overall", "ensemble", "self_trained"), strict=False):
         _line(accuracy, results.rows, groups[name], "acc", color, groups[name].title)
     accuracy.set(title="ACC by threshold (bands: ± sd)", xlabel="similarity threshold", ylabel="ACC (%)")
-    accuracy.legend(loc="best")
+    _legend(accuracy)
     _line(
         neighbors, results.rows, groups["neighbors"], "nn_acc", _COLORS[0], "right neighbours above the threshold (%)"
     )
@@ -126,14 +131,15 @@ def _threshold(axes: Sequence[Axes], results: RunResults, groups: dict[str, Grou
     lengths.spines["right"].set_visible(True)
     handles, labels = neighbors.get_legend_handles_labels()
     more, other = lengths.get_legend_handles_labels()
-    neighbors.legend(handles + more, labels + other, loc="lower center")
+    if handles:
+        neighbors.legend(handles + more, labels + other, loc="lower center")
 
 
 def _neighbor_accuracy(axes: Axes, results: Sequence[RunResults], group: Group) -> None:
     for number, run in enumerate(results):
         _line(axes, run.rows, group, "nn_acc", _COLORS[number % len(_COLORS)], run.run)
     axes.set(title="Right neighbours at or above the threshold", xlabel="similarity threshold", ylabel="NN ACC (%)")
-    axes.legend(loc="best")
+    _legend(axes)
 
 
 def _steps(axes: Axes, results: RunResults, groups: dict[str, Group]) -> None:
@@ -149,4 +155,4 @@ def _steps(axes: Axes, results: RunResults, groups: dict[str, Group]) -> None:
             axes.plot([], [], color=color, marker="o", markersize=4, label=groups[name].title)
     axes.set(title="ACC from row to row", ylabel="ACC (%)")
     axes.set_xticks(range(len(rows)), [result.row.name for result in rows])
-    axes.legend(loc="best")
+    _legend(axes)
