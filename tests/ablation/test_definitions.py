@@ -77,6 +77,13 @@ def test_rows_of_the_ladder_add_one_part_each_to_temi():
     assert rows["params.yaml as it is"] == {}
 
 
+def test_the_fitted_ladder_differs_in_the_teacher_momentum_only():
+    plain, fitted = DEFINITIONS.row_settings("ladder"), DEFINITIONS.row_settings("ladder_fitted")
+    for one, other in zip(plain[:6], fitted[:6], strict=True):
+        assert other == one | {"train_heads.teacher_momentum": "auto"}
+    assert fitted[6] == plain[7] == {}
+
+
 def test_rows_that_are_not_cumulative_start_from_the_base_alone():
     rows = DEFINITIONS.row_settings("adaptive")
     base = DEFINITIONS.settings["temi_with_batch_norm"]

@@ -160,6 +160,17 @@ def test_a_set_runs_in_this_process_and_a_second_time_from_what_is_there(workspa
 
 
 @pytest.mark.slow
+def test_a_data_set_without_labels_is_refused_before_any_run(workspace, monkeypatch, capsys):
+    monkeypatch.setattr("stages.experiments.Experiments.labelled", lambda _: False)
+    with pytest.raises(
+        UserError, match="--data digits: its val split has no labels, which the tables of smoothing need"
+    ):
+        called(monkeypatch, "smoothing", "--data", "digits", "--backbone", "pixels")
+    assert "smoothing" not in capsys.readouterr().out
+    assert not (workspace / "scratch").exists()
+
+
+@pytest.mark.slow
 def test_neighbours_of_all_thresholds_need_no_training(workspace, monkeypatch):
     called(monkeypatch, "neighbor_accuracy", "--data", "digits", "--backbone", "pixels")
     rows = list(csv.DictReader((workspace / "reports/ablations/neighbor_accuracy.csv").read_text().splitlines()))
