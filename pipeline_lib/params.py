@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
@@ -276,13 +277,26 @@ def _check_names(params: Params) -> None:
                 raise UserError(f"params.yaml: {key} = {list(chosen)}: {name!r} is not one of {', '.join(known)}")
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def _changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Set values by their dotted keys; a section that is not there is made, for the check to refuse it by name."""
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        section = raw
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise UserError(f"params.yaml: {key}: {parent} is a value, not a section")
+        section[last] = value
+
+
+def load_params(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | None = None) -> Params:
     """Read and check ``params.yaml``.
 
     The file is read as YAML 1.2, as DVC does: ``1e-05`` is a number there and a string in YAML 1.1.
 
     Args:
         path: The file.
+        changes: Values in place of those of the file, by dotted key such as ``knn.threshold``.
 
     Returns:
         The validated parameters.
@@ -299,6 +313,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: expected sections with keys, found {type(raw).__name__}")
+    _changed(raw, changes or {})
     params = _validated(Params, raw)
     _check_names(params)
     return params

@@ -69,6 +69,20 @@ def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):
     assert loaded(tmp_path, "learning_rate: 0.001", "learning_rate: 1e-05").train_heads.learning_rate == 1e-5
 
 
+def test_changes_take_the_place_of_values_and_are_checked(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    changed = load_params(path, {"knn.threshold": 0.25, "suite.data": ["digits", "cifar10"]})
+    assert (changed.knn.threshold, changed.suite.data) == (0.25, ("digits", "cifar10"))
+    assert changed.train_heads == load_params(path).train_heads
+    with pytest.raises(UserError, match=r"knn\.treshold = 1: unknown key"):
+        load_params(path, {"knn.treshold": 1})
+    with pytest.raises(UserError, match=r"knnn = .*unknown key; did you mean knn\?"):
+        load_params(path, {"knnn.threshold": 1})
+    with pytest.raises(UserError, match=r"knn\.threshold\.x: threshold is a value, not a section"):
+        load_params(path, {"knn.threshold.x": 1})
+
+
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
         load_params(tmp_path / "params.yaml")

@@ -1,0 +1,111 @@
+"""What dvc.yaml says of the stages: artifacts, code and parameters that each depends on, metrics that it writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline_lib.configuration import read_yaml
+from pipeline_lib.errors import UserError
+
+GIVEN = ("datasets", "features")
+"""Artifacts that lie in the workspace; no ablation makes them again."""
+
+_ARTIFACT = re.compile(r"data/(\w+)/\$\{item\.data\}")
+_METRICS = re.compile(r"metrics/.*/(\w+)\.json")
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """One stage.
+
+    Attributes:
+        name: Name of the stage and of its module.
+        inputs: Kinds of the artifacts that it reads.
+        outputs: Kinds of those that it writes.
+        metrics: Names of the metric files that it writes.
+        code: Its module and those that it imports; files and folders.
+        params: Keys of ``params.yaml``, with ``${item.data}`` and ``${item.backbone}`` in them.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    metrics: tuple[str, ...]
+    code: tuple[Path, ...]
+    params: tuple[str, ...]
+
+
+# Measures of the ablations that no stage of the pipeline writes.
+EXTRA_STAGES = (
+    StageFacts("cluster_use", ("assignments",), (), ("cluster_use",), (Path("stages/cluster_use.py"),), ()),
+    StageFacts("similarity", ("datasets", "neighbors"), (), ("similarity",), (Path("stages/similarity.py"),), ()),
+)
+
+
+class StageGraph:
+    """The stages in an order in which each comes after those that it depends on.
+
+    Args:
+        stages: The stages.
+    """
+
+    def __init__(self, stages: Iterable[StageFacts]) -> None:
+        self._stages = {stage.name: stage for stage in stages}
+        self._writer = {kind: stage.name for stage in self._stages.values() for kind in stage.outputs}
+        self._measured = {name: stage.name for stage in self._stages.values() for name in stage.metrics}
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of all metric files."""
+        return tuple(self._measured)
+
+    def leading_to(self, metrics: Iterable[str]) -> list[StageFacts]:
+        """Stages that have to run for some metric files, in order, where ``GIVEN`` artifacts are there.
+
+        Raises:
+            UserError: No stage writes one of them.
+        """
+        needed: dict[str, StageFacts] = {}
+        for name in metrics:
+            if name not in self._measured:
+                raise UserError(
+                    f"metrics {name}.json: no stage of dvc.yaml writes it; allowed: {', '.join(self.metrics)}"
+                )
+            self._add(self._measured[name], needed)
+        return list(needed.values())
+
+    def _add(self, name: str, needed: dict[str, StageFacts]) -> None:
+        if name in needed:
+            return
+        for kind in self._stages[name].inputs:
+            if kind not in GIVEN:
+                self._add(self._writer[kind], needed)
+        needed[name] = self._stages[name]
+
+
+def read_stage_graph(path: Path = Path("dvc.yaml")) -> StageGraph:
+    """Read the stages of ``dvc.yaml`` and add the measures of the ablations.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: It is no YAML.
+    """
+    stages: Mapping[str, Any] = read_yaml(path)["stages"]
+    return StageGraph([*(_facts(name, body) for name, body in stages.items()), *EXTRA_STAGES])
+
+
+def _facts(name: str, body: Mapping[str, Any]) -> StageFacts:
+    deps = body.get("deps", [])
+    metrics = [file for entry in body.get("metrics", []) for file in entry]
+    return StageFacts(
+        name=name,
+        inputs=tuple(found[1] for dep in deps if (found := _ARTIFACT.match(dep))),
+        outputs=tuple(found[1] for out in body.get("outs", []) if (found := _ARTIFACT.match(out))),
+        metrics=tuple(found[1] for file in metrics if (found := _METRICS.match(file))),
+        code=tuple(Path(dep) for dep in deps if not dep.startswith("data/")),
+        params=tuple(entry for entry in body.get("params", []) if isinstance(entry, str)),
+    )
