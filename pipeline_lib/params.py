@@ -107,7 +107,7 @@ class TrainHeads(HeadSettings):
 class Assign(Settings):
     """Assignments of every head for every split."""
 
-    probabilities: Literal["best", "all"]
+    probabilities: Literal["best", "all", "mean"]
     batch_size: Count
     device: DeviceName
 
@@ -115,8 +115,10 @@ class Assign(Settings):
 class Consensus(Settings):
     """Cluster ensembles over the heads (thesis 5.1.2)."""
 
-    methods: Annotated[tuple[Literal["cspa", "hgpa", "mcla", "vote"], ...], Field(strict=False, min_length=1)]
-    choose: Literal["auto", "cspa", "hgpa", "mcla", "vote"]
+    methods: Annotated[
+        tuple[Literal["cspa", "hgpa", "mcla", "vote", "soft_vote"], ...], Field(strict=False, min_length=1)
+    ]
+    choose: Literal["auto", "cspa", "hgpa", "mcla", "vote", "soft_vote"]
     vertex_weight: Literal["unit", "size"]
     seed: Seed
 

@@ -27,7 +27,8 @@ def run(context: StageContext) -> None:
             rows,
             dataset.ids(split),
             temperature=heads.temperature,
-            best_head=heads.best_head if section.probabilities == "best" else None,
+            probabilities=section.probabilities,
+            best_head=heads.best_head,
             block_rows=section.batch_size,
             device=fabric.device,
         )

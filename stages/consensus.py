@@ -17,12 +17,15 @@ def run(context: StageContext) -> None:
     assignments = open_assignments(context.artifact("assignments"))
     choose: str = section.choose
     splits, metrics, times = {}, dict[str, Any](), []
+    # Means of heads that number their clusters each in its own way would say nothing.
+    aligned = assignments.probabilities == "mean" and context.params.train_heads.alignment > 0
     for split in sorted(assignments.splits, key=lambda name: name != "train"):
         result = build_consensus(
             assignments.labels(split),
             assignments.classes,
             methods=section.methods,
             choose=choose,
+            mean_probability=assignments.probability(split) if aligned else None,
             settings=ConsensusSettings(vertex_weight=section.vertex_weight),
             seed=section.seed,
         )

@@ -149,7 +149,10 @@ def test_a_parameter_reruns_its_stage_and_what_follows_only(key, expected):
 
 def test_bounds_depend_on_every_setting_of_the_training_but_the_number_of_heads_and_their_start():
     listed = {name.partition(".") for name in definition()["stages"]["bounds"]["params"]}
-    assert {key for section, _, key in listed if section == "train_heads"} == set(HeadSettings.model_fields) - {"heads", "start"}
+    assert {key for section, _, key in listed if section == "train_heads"} == set(HeadSettings.model_fields) - {
+        "heads",
+        "start",
+    }
     unused = {"weighting", "device"}
     assert {key for section, _, key in listed if section == "self_train"} == set(SelfTrain.model_fields) - unused
 

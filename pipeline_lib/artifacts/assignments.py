@@ -1,4 +1,4 @@
-"""Assignments of every head for every image of a split, and probabilities of the best head or of all."""
+"""Assignments of every head for every image of a split, and probabilities of the best head, of all, or their mean."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Assignments:
         classes: Number of classes K.
         best_head: Head with the lowest training loss.
         splits: Images of each split.
-        probabilities: ``best`` or ``all``.
+        probabilities: ``best``, ``all`` or ``mean``.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Assignments:
         return result
 
     def probability(self, split: str) -> NDArray[np.float16]:
-        """Probabilities, memory-mapped float16: (n, K) of the best head, or (n, H, K) of all."""
+        """Probabilities, memory-mapped float16: (n, K) of the best head or mean of all, or (n, H, K) of all."""
         shape = [self.splits[split], self.classes]
         if self.probabilities == "all":
             shape.insert(1, self.heads)
@@ -106,13 +106,13 @@ def write_assignments(
         heads: Number of heads.
         classes: Number of classes.
         best_head: Head with the lowest training loss.
-        probabilities: ``best`` or ``all``: which probabilities the blocks carry.
+        probabilities: ``best``, ``all`` or ``mean``: which probabilities the blocks carry.
         made_by: Stage, parameters and seed.
 
     Raises:
         ValueError: The blocks of a split do not make up its number of images.
     """
-    shape = [classes] if probabilities == "best" else [heads, classes]
+    shape = [heads, classes] if probabilities == "all" else [classes]
     with new_folder(folder) as temporary:
         for split, (count, blocks) in splits.items():
             _write_split(temporary, split, count, heads, shape, blocks)

@@ -18,11 +18,14 @@ from pipeline_lib.consensus.hypergraph import Hyperedges, find_hyperedges
 from pipeline_lib.consensus.mcla import Labelling, mcla
 from pipeline_lib.consensus.metis import metis_version
 from pipeline_lib.consensus.settings import ConsensusSettings, MethodSkippedError
-from pipeline_lib.consensus.vote import head_agreement, vote
+from pipeline_lib.consensus.vote import head_agreement, soft_vote, vote
 from pipeline_lib.contingency import Integers, average_nmi
 from pipeline_lib.errors import UserError
 
-METHODS = ("cspa", "hgpa", "mcla", "vote")
+METHODS = ("cspa", "hgpa", "mcla", "vote", "soft_vote")
+DEFAULT_METHODS = METHODS[:-1]
+"""All that work on any heads; ``soft_vote`` needs heads that number their clusters alike."""
+
 AUTO = "auto"
 
 
@@ -110,8 +113,16 @@ class ConsensusResult:
 class _Run:
     """One ensemble; MCLA, which the vote starts from as well, is computed once."""
 
-    def __init__(self, assignments: Integers, classes: int, settings: ConsensusSettings, seed: int) -> None:
+    def __init__(
+        self,
+        assignments: Integers,
+        classes: int,
+        settings: ConsensusSettings,
+        seed: int,
+        mean_probability: NDArray[np.floating[Any]] | None,
+    ) -> None:
         self.assignments = assignments
+        self.mean_probability = mean_probability
         self.classes = classes
         self.settings = settings
         self.seed = seed
@@ -140,6 +151,14 @@ class _Run:
                 f"vote_reference = {reference}: this head has {width} clusters, more than the {self.classes} classes"
             )
         return vote(self.assignments, self.edges, rows, self.classes, self.seed)
+
+    def soft_vote(self) -> Labelling:
+        if self.mean_probability is None:
+            raise MethodSkippedError(
+                "the mean probability of aligned heads is needed: train_heads.alignment above 0 and "
+                "assign.probabilities = mean"
+            )
+        return soft_vote(self.mean_probability)
 
     def result(self, method: str) -> MethodResult:
         """Run a method; what keeps it from giving labels becomes the reason in its result."""
@@ -180,8 +199,9 @@ def build_consensus(
     assignments: Integers,
     classes: int,
     *,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = DEFAULT_METHODS,
     choose: str = AUTO,
+    mean_probability: NDArray[np.floating[Any]] | None = None,
     settings: ConsensusSettings | None = None,
     seed: int = 0,
 ) -> ConsensusResult:
@@ -195,6 +215,7 @@ def build_consensus(
         classes: Number of classes k.
         methods: Names among ``METHODS``.
         choose: ``auto`` or one of ``methods``.
+        mean_probability: Mean class probability of heads that number their clusters alike, (n, k), for ``soft_vote``.
         settings: How the methods work; None for the defaults.
         seed: Seed of every random choice.
 
@@ -206,7 +227,7 @@ def build_consensus(
             chosen method or of any.
     """
     used = settings or ConsensusSettings()
-    run = _Run(assignments, classes, used, seed)
+    run = _Run(assignments, classes, used, seed, mean_probability)
     _check(len(assignments), classes, methods, choose, used)
     results = {method: run.result(method) for method in methods}
     scores = {method: result.anmi for method, result in results.items() if result.anmi is not None}

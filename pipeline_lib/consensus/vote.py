@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,3 +94,20 @@ def head_agreement(assignments: Integers, edges: Hyperedges, labels: Integers, c
             agreeing += aligned[head][assignments[head, rows]] == labels[rows]
         agreement[rows] = agreeing / heads
     return agreement
+
+
+def soft_vote(mean_probability: NDArray[np.floating[Any]]) -> Labelling:
+    """The most probable class of heads that number their clusters alike (thesis chapter 7); nothing is matched.
+
+    Args:
+        mean_probability: Mean class probability of the heads, (n, k), may be memory-mapped.
+
+    Returns:
+        Labels, and the probability of the winner as confidence.
+    """
+    labels = np.empty(len(mean_probability), dtype=np.int32)
+    confidence = np.empty(len(mean_probability), dtype=np.float32)
+    for block in row_blocks(len(mean_probability), ROW_BLOCK):
+        rows = np.asarray(mean_probability[block], dtype=np.float32)
+        labels[block], confidence[block] = rows.argmax(axis=1), rows.max(axis=1)
+    return Labelling(labels, confidence)

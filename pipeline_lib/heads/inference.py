@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,7 +32,8 @@ def assign_in_blocks(
     ids: NDArray[np.int64],
     *,
     temperature: float,
-    best_head: int | None,
+    probabilities: Literal["best", "all", "mean"],
+    best_head: int,
     block_rows: int,
     device: torch.device,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
@@ -43,16 +44,19 @@ def assign_in_blocks(
         features: Features of the split.
         ids: Image ids, (n,).
         temperature: Temperature of the probabilities; assignments do not depend on it.
-        best_head: Head whose probabilities are given; ``None`` gives those of all heads.
+        probabilities: Which are given: those of the best head, of all heads, or the mean of all heads.
+        best_head: The best head.
         block_rows: Rows at a time.
         device: Device of the classifier.
 
     Yields:
-        Ids (b,), assignments (H, b) and probabilities, (b, K) of the best head or (H, b, K).
+        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads.
     """
     for rows in row_blocks(features.count, block_rows):
         logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
-        chosen = logits if best_head is None else logits[best_head]
+        chosen = logits[best_head] if probabilities == "best" else logits
         probability = (chosen / temperature).softmax(dim=-1)
+        if probabilities == "mean":
+            probability = probability.mean(dim=0)  # (b, K)
         labels = logits.argmax(dim=-1).to(torch.int32)
         yield ids[rows], labels.cpu().numpy(), probability.cpu().numpy()

@@ -24,13 +24,13 @@ def learning_rate(iteration: int, total: int, warmup: int, peak: float, final: f
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def cross_entropy_weight(iteration: int, total: int, final: float) -> float:
-    """Cosine-increasing factor of the cross-entropy term, from 0 to ``final`` (lambda of thesis Eq. 5.12).
+def increasing_weight(iteration: int, total: int, final: float) -> float:
+    """Cosine-increasing factor of a term of the loss, from 0 to ``final`` (lambda of thesis Eq. 5.12).
 
     Args:
         iteration: Index of the iteration, from 0.
         total: Number of iterations.
-        final: Factor at the end of training (0.5 in the thesis).
+        final: Factor at the end of training (0.5 for the thesis' cross-entropy term).
 
     Returns:
         The factor of this iteration.

@@ -33,6 +33,8 @@ class HeadSettings(Settings):
             the teacher's plain softmax.
         balance: How strictly Sinkhorn-Knopp keeps to these shares, 0 to 1; below 1 it is relaxed.
         cross_entropy: Final factor of the cross-entropy term (thesis Eq. 5.12); 0 switches it off.
+        alignment: Factor of the term that makes all heads number their clusters alike (thesis chapter 7); 0 switches it
+            off.
         neighbors_per_image: Neighbours whose teacher outputs are averaged (thesis Eq. 5.13); 1 switches it off.
         prior_momentum: Momentum of the class prior (thesis Eq. 5.4).
         prior_views: ``both`` feeds it by image and neighbours (TEMI's code), ``neighbors`` by these alone (Eq. 5.4).
@@ -65,6 +67,7 @@ class HeadSettings(Settings):
     class_prior: Literal["uniform", "estimated"]
     balance: Annotated[float, Field(ge=0, le=1)]
     cross_entropy: Annotated[float, Field(ge=0)]
+    alignment: Annotated[float, Field(ge=0)]
     neighbors_per_image: Annotated[int, Field(ge=1)]
     prior_momentum: Annotated[float, Field(ge=0, lt=1)]
     prior_views: Literal["both", "neighbors"]

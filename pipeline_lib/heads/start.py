@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline_lib.artifacts.neighbors import Neighbors
+from pipeline_lib.heads.alignment import aligned_clusters
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import MultiHeadClassifier
 from pipeline_lib.heads.spectral import clustered_rows, neighbor_graph, spectral_embedding
@@ -46,14 +47,13 @@ def spectral_starts(neighbors: Neighbors, classes: int, heads: int, seed: int) -
         seed: Seed of the k-means starts.
 
     Returns:
-        Cluster of every image, (H, n).
+        Cluster of every image, (H, n), numbered alike as far as the heads agree.
     """
     sizes = sorted({*_GRAPHS, int(neighbors.settings["k_min"])})
     embeddings = [spectral_embedding(neighbor_graph(neighbors, size), classes) for size in sizes]
     seeds = np.random.SeedSequence(seed).generate_state(heads)
-    return np.stack(
-        [clustered_rows(embeddings[head % len(sizes)], classes, int(own)) for head, own in enumerate(seeds)]
-    )
+    found = [clustered_rows(embeddings[head % len(sizes)], classes, int(own)) for head, own in enumerate(seeds)]
+    return aligned_clusters(np.stack(found), classes)
 
 
 @torch.no_grad()

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from pipeline_lib.errors import UserError
 from pipeline_lib.heads import schedules
+from pipeline_lib.heads.alignment import matching_order, renumber_classes
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
-from pipeline_lib.heads.objective import Objective
+from pipeline_lib.heads.objective import Objective, TermWeights
 from pipeline_lib.heads.pairs import PairSampler
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.heads.start import place_prototypes
@@ -202,6 +203,8 @@ class HeadTrainer:
                 f"{self.epoch}; a lower rate or precision = float32 is needed"
             )
         self.epoch += 1
+        if self.objective.met is not None:
+            self._align(all_reduce(self.objective.met))
         entropy = -(self.objective.prior * self.objective.prior.log()).sum(dim=-1)
         return {
             "epoch": self.epoch,
@@ -211,6 +214,15 @@ class HeadTrainer:
             "prior_entropy": float(entropy.mean()),
             "head_loss": [round(float(value), 6) for value in self.head_loss],
         }
+
+    def _align(self, met: Tensor) -> None:
+        """Renumber the classes of all heads to fit those of the first, with all that is kept by class."""
+        order = matching_order(met)
+        renumber_classes(self.plain_student, order, self.optimizer)
+        renumber_classes(self.teacher, order, None)
+        self.objective.prior = self.objective.prior.gather(1, order)
+        self.objective.class_shares = self.objective.class_shares.gather(1, order)
+        self.objective.met = None
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         for rows, neighbors in self.sampler.epoch(self.epoch, self.fabric.global_rank, self.fabric.world_size):
@@ -222,10 +234,13 @@ class HeadTrainer:
         rate = schedules.learning_rate(iteration, plan.iterations, plan.warmup, plan.peak_rate, plan.final_rate)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        factor = schedules.cross_entropy_weight(iteration, plan.iterations, settings.cross_entropy)
+        weights = TermWeights(
+            cross_entropy=schedules.increasing_weight(iteration, plan.iterations, settings.cross_entropy),
+            alignment=schedules.increasing_weight(iteration, plan.iterations, settings.alignment),
+        )
         # Fabric's own mixed precision would round the features to bfloat16 before they are normalised.
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            losses = self.objective.head_losses(self.student, self.teacher, images, neighbors, factor)
+            losses = self.objective.head_losses(self.student, self.teacher, images, neighbors, weights)
         self.fabric.backward(losses.mean())
         if self.epoch < settings.frozen_prototype_epochs:
             self.plain_student.prototypes.grad = None

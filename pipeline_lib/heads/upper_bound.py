@@ -93,6 +93,7 @@ def upper_bound_heads(
         held_out,
         np.arange(held_out.count),
         temperature=settings.student_temperature,
+        probabilities="best",
         best_head=trained.best_head,
         block_rows=_BLOCK_ROWS,
         device=fabric.device,

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from pipeline_lib.consensus.ensemble import build_consensus
 from pipeline_lib.consensus.hypergraph import find_hyperedges
 from pipeline_lib.consensus.mcla import mcla
 from pipeline_lib.consensus.planted import planted_ensemble
 from pipeline_lib.consensus.settings import ConsensusSettings
-from pipeline_lib.consensus.vote import align_clusters, align_heads, head_agreement, vote
+from pipeline_lib.consensus.vote import align_clusters, align_heads, head_agreement, soft_vote, vote
+from pipeline_lib.errors import UserError
 
 
 def test_alignment_is_one_to_one_before_it_is_greedy():
@@ -53,3 +55,19 @@ def test_vote_from_mcla_beats_vote_from_a_head_that_merges(accuracy, seed):
     from_head = accuracy(vote(assignments, edges, assignments[0], 20, 0).labels, planted)
     assert from_mcla > 0.99
     assert from_head < from_mcla - 0.03
+
+
+def test_soft_vote_takes_the_most_probable_class_and_says_how_probable():
+    rng = np.random.default_rng(0)
+    probability = rng.dirichlet(np.ones(5), 1000).astype(np.float16)
+    found = soft_vote(probability)
+    np.testing.assert_array_equal(found.labels, probability.argmax(axis=1))
+    np.testing.assert_allclose(found.confidence, probability.max(axis=1))
+
+
+def test_soft_vote_without_aligned_heads_says_what_it_needs():
+    heads = np.stack([np.arange(60) % 3, (np.arange(60) + 1) % 3]).astype(np.int32)
+    result = build_consensus(heads, 3, methods=("vote", "soft_vote"))
+    assert "train_heads.alignment" in result.methods["soft_vote"].skipped
+    with pytest.raises(UserError, match=r"assign\.probabilities = mean"):
+        build_consensus(heads, 3, methods=("vote", "soft_vote"), choose="soft_vote")

@@ -6,7 +6,7 @@ from pipeline_lib.heads import schedules
 
 def test_cross_entropy_weight_is_the_cosine_of_the_reference(golden):
     g = golden("05_thesis_temi_ce_tiny")
-    values = [schedules.cross_entropy_weight(round(f * 1000), 1000, 0.5) for f in g["schedule_fraction"]]
+    values = [schedules.increasing_weight(round(f * 1000), 1000, 0.5) for f in g["schedule_fraction"]]
     np.testing.assert_allclose(values, g["schedule_lambda_reading"], atol=1e-12)
 
 

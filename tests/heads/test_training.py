@@ -33,6 +33,7 @@ SETTINGS = {
     "class_prior": "uniform",
     "balance": 1.0,
     "cross_entropy": 0.5,
+    "alignment": 0.0,
     "neighbors_per_image": 2,
     "prior_momentum": 0.9,
     "prior_views": "both",
@@ -93,7 +94,17 @@ def purity(labels: np.ndarray, truth: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, PLAIN_TEMI, {"loss": "scan"}, {"symmetric": True}, {"prior_views": "neighbors"}, {"precision": "bfloat16"}],
+    [
+        {},
+        PLAIN_TEMI,
+        {"loss": "scan"},
+        {"symmetric": True},
+        {"prior_views": "neighbors"},
+        {"precision": "bfloat16"},
+        {"class_prior": "estimated"},
+        {"balance": 0.5},
+        {"alignment": 1.0},
+    ],
     ids=str,
 )
 def test_finds_separable_classes_with_every_objective(changes):
@@ -105,8 +116,17 @@ def test_finds_separable_classes_with_every_objective(changes):
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
+def test_aligned_heads_number_the_classes_alike():
+    trained = trainer(alignment=1.0).run()
+    heads = trained.teacher(torch.from_numpy(Blobs().values)).argmax(-1).numpy()
+    assert all((head == heads[0]).mean() > 0.97 for head in heads)
+
+
+EVERYTHING_KEPT = {"alignment": 1.0, "class_prior": "estimated"}
+
+
 def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
-    whole = trainer(iterations=24).run()
+    whole = trainer(iterations=24, **EVERYTHING_KEPT).run()
 
     class KilledError(Exception):
         pass
@@ -117,8 +137,8 @@ def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
             raise KilledError
 
     with pytest.raises(KilledError):
-        trainer(iterations=24).run(after_epoch=stop_after_three)
-    resumed = trainer(iterations=24)
+        trainer(iterations=24, **EVERYTHING_KEPT).run(after_epoch=stop_after_three)
+    resumed = trainer(iterations=24, **EVERYTHING_KEPT)
     resumed.resume(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.epoch == 3
     again = resumed.run()
@@ -162,11 +182,11 @@ def test_assignments_in_blocks_equal_one_pass_of_the_teacher():
     restored = restored_classifier(shape, trained.teacher.state_dict(), torch.device("cpu"))
     options = {"temperature": 0.1, "block_rows": 100, "device": torch.device("cpu")}
     logits = trained.teacher(torch.from_numpy(blobs.values)).detach()
-    best = list(assign_in_blocks(restored, blobs, np.arange(256), best_head=1, **options))
+    best = list(assign_in_blocks(restored, blobs, np.arange(256), probabilities="best", best_head=1, **options))
     np.testing.assert_array_equal(np.concatenate([b[1] for b in best], axis=1), logits.argmax(-1))
     expected = (logits[1] / 0.1).softmax(-1)
     np.testing.assert_allclose(np.concatenate([b[2] for b in best]), expected, atol=1e-5)
-    every = list(assign_in_blocks(restored, blobs, np.arange(256), best_head=None, **options))
+    every = list(assign_in_blocks(restored, blobs, np.arange(256), probabilities="all", best_head=1, **options))
     assert every[0][2].shape == (3, 100, 4)
 
 
