@@ -156,7 +156,7 @@ class Plan:
 
 
 class Progress:
-    """One line a run, with the time that the runs to come will take if they take as long as those before.
+    """One line a run, with the time left if all runs to come take as long as those since the first that was made.
 
     Args:
         title: What is run.
@@ -171,7 +171,8 @@ class Progress:
     def tell(self, what: str, accuracy: float | None, seconds: float) -> None:
         """Count a run and print its line."""
         self._done += 1
-        if seconds:
+        # Rows that share a run take no time; those before the first that was made say nothing of the others.
+        if seconds or self._seconds:
             self._seconds.append(seconds)
         found = "" if accuracy is None else f": best head ACC {100 * accuracy:.2f}"
         took = f"{seconds:.0f} s" if seconds else "there already"

@@ -132,7 +132,7 @@ def _threshold(axes: Sequence[Axes], results: RunResults, groups: dict[str, Grou
     handles, labels = neighbors.get_legend_handles_labels()
     more, other = lengths.get_legend_handles_labels()
     if handles:
-        neighbors.legend(handles + more, labels + other, loc="lower center")
+        neighbors.legend(handles + more, labels + other, loc="center right")
 
 
 def _neighbor_accuracy(axes: Axes, results: Sequence[RunResults], group: Group) -> None:

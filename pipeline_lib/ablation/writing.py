@@ -72,7 +72,8 @@ def table_markdown(table: Table, cells: Sequence[Entry], lookup: Lookup, data: s
         "comparison": lambda: _comparison(table, cells, lookup, data, backbone),
         "data_sets": lambda: _data_sets(cells),
     }
-    return "\n".join([f"## {table.title}", "", *layout[table.layout](), "", _origin(table, cells, lookup, data), ""])
+    origin = _origin(table, cells, lookup, data)
+    return "\n".join([f"## {table.title}", "", *layout[table.layout](), "", *([origin, ""] if origin else [])])
 
 
 def _origin(table: Table, cells: Sequence[Entry], lookup: Lookup, data: str) -> str:
