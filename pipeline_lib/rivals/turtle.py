@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from pipeline_lib.artifacts.column_moments import column_moments
+from pipeline_lib.artifacts.column_moments import ColumnMoments, column_moments
 from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.artifacts.row_reader import RowReader, as_tensor
 from pipeline_lib.errors import UserError
@@ -123,14 +123,20 @@ class Turtle:
         return labels
 
 
+def inverse_deviation(moments: ColumnMoments) -> NDArray[np.float64]:
+    """One over the standard deviation of every column, (D,); 0 for columns that do not vary."""
+    # What varies by less than float32 resolves is rounding.
+    varies = moments.variance > (np.finfo(np.float32).eps * np.abs(moments.mean)) ** 2
+    zeros = np.zeros(len(moments.variance))
+    return np.asarray(np.divide(1.0, np.sqrt(moments.variance), out=zeros, where=varies), dtype=np.float64)
+
+
 def _scale(features: FeatureBlocks, settings: TurtleSettings, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and inverse scale (D,) of ``settings.scaling``; columns that do not vary become 0."""
     moments = column_moments(features)
     if settings.scaling == "none":
         return torch.zeros(features.dimension, device=device), torch.ones(features.dimension, device=device)
-    # What varies by less than float32 resolves is rounding.
-    varies = moments.variance > (np.finfo(np.float32).eps * np.abs(moments.mean)) ** 2
-    inverse = np.divide(1.0, np.sqrt(moments.variance), out=np.zeros(features.dimension), where=varies)
+    inverse = inverse_deviation(moments)
     return torch.from_numpy(moments.mean).float().to(device), torch.from_numpy(inverse).float().to(device)
 
 
@@ -160,7 +166,7 @@ def train_turtle(
     Args:
         features: Features of n images, D columns.
         classes: Number of classes C.
-        settings: Length, rates and scaling.
+        settings: Length, rates and scaling, without ``auto``.
         seed: Seed of initial weights and batches.
         device: Where to train.
         memory_budget: Bytes of features that may be held on the device; above it they are read for every batch.
@@ -169,13 +175,15 @@ def train_turtle(
         The task encoder.
 
     Raises:
-        UserError: There are fewer images than classes, features are not finite, there are no steps, or the objective
-            stopped being finite.
+        UserError: There are fewer images than classes, features are not finite, there are no steps, a setting is
+            ``auto``, or the objective stopped being finite.
     """
     if classes < 2 or classes > features.count:
         raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
     if settings.steps < 1:
         raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
+    if "auto" in (settings.warm_start, settings.scaling):
+        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
     generator = torch.Generator().manual_seed(seed)
     mean, inverse_scale = _scale(features, settings, device)
     encoder = weight_norm(initial_linear(features.dimension, classes, generator)).to(device)
