@@ -44,7 +44,7 @@ def with_labels(
     figures: dict[str, Any] = {}
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
-        settings = heads.model_copy(update={"heads": section.true_neighbor_heads})
+        settings = heads.model_copy(update=section.true_neighbor_training())
         budget = int(heads.features_in_memory_gb * 2**30)
         classes = context.params.datasets[context.data].classes
         found = upper_bound_heads(fabric, ChosenRows(train, true.rows), held_out, true.draw, classes, settings, budget)

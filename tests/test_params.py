@@ -65,6 +65,12 @@ def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):
     assert loaded(tmp_path, "learning_rate: 0.001", "learning_rate: 1e-05").train_heads.learning_rate == 1e-5
 
 
+def test_true_neighbours_train_as_long_as_they_are_told_or_as_the_heads(tmp_path):
+    assert loaded(tmp_path).bounds.true_neighbor_training() == {"heads": 4, "epochs": None, "iterations": 500}
+    as_heads = loaded(tmp_path, "true_neighbor_iterations: 500", "true_neighbor_iterations: null")
+    assert as_heads.bounds.true_neighbor_training() == {"heads": 4}
+
+
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
         load_params(tmp_path / "params.yaml")
