@@ -151,10 +151,17 @@ class Bounds(Settings):
     turtle: TurtleSettings
     knn_neighbors: Count
     true_neighbor_heads: Annotated[int, Field(ge=0)]
+    true_neighbor_iterations: Count | None
     linear_probe: bool
     silhouette_sample: Annotated[int, Field(ge=2)]
     device: DeviceName
     seed: Seed
+
+    def true_neighbor_training(self) -> dict[str, Any]:
+        """What training on true neighbours changes in the settings of ``train_heads``: heads and, if given, length."""
+        length = self.true_neighbor_iterations
+        changes: dict[str, Any] = {"heads": self.true_neighbor_heads}
+        return changes if length is None else changes | {"epochs": None, "iterations": length}
 
 
 class Evaluate(Settings):

@@ -21,7 +21,7 @@ from pipeline_lib.heads.upper_bound import ChosenRows, upper_bound_heads
 from pipeline_lib.neighbors.similarity import SearchSpace
 from pipeline_lib.neighbors.upper_bound import UpperBoundNeighbors
 from pipeline_lib.probe.upper_bound import upper_bound_linear_probe
-from pipeline_lib.rivals.turtle import train_turtle
+from pipeline_lib.rivals.turtle_choice import choose_turtle
 from pipeline_lib.rivals.upper_bound_knn import upper_bound_knn
 from stages.command_line import StageContext, chosen_blocks, run_stage
 from stages.linear_grid import grid_settings
@@ -38,13 +38,13 @@ def with_labels(
     train_labels: Labels,
     labels: Labels,
 ) -> dict[str, Any]:
-    """Figures of the bounds that use true labels."""
+    """Figures of the bounds that use true labels (thesis Table 6.5)."""
     section, heads, probe = context.params.bounds, context.params.train_heads, context.params.self_train
     train, held_out = features.split("train", blocks), features.split(SPLIT, blocks)
     figures: dict[str, Any] = {}
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
-        settings = heads.model_copy(update={"heads": section.true_neighbor_heads})
+        settings = heads.model_copy(update=section.true_neighbor_training())
         budget = int(heads.features_in_memory_gb * 2**30)
         classes = context.params.datasets[context.data].classes
         found = upper_bound_heads(fabric, ChosenRows(train, true.rows), held_out, true.draw, classes, settings, budget)
@@ -65,26 +65,26 @@ def run(context: StageContext) -> None:
     fabric = runtime.start(section.device, "float32", section.seed)
     features, dataset = open_features(context.artifact("features")), open_dataset(context.artifact("datasets"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
+    train, held_out = features.split("train", blocks), features.split(SPLIT, blocks)
     search_space = partial(SearchSpace, centre=knn.centre, normalise_blocks=knn.normalise_blocks)
-    train = search_space(features.split("train", blocks))
-    held_out = search_space(features.split(SPLIT, blocks), mean=train.mean)
-    kmeans = fit_kmeans(train, classes, restarts=section.kmeans_restarts, seed=section.seed)
-    clusters = {"kmeans": kmeans.predict(held_out)}
+    space = search_space(train)
+    other = search_space(held_out, mean=space.mean)
+    kmeans = fit_kmeans(space, classes, restarts=section.kmeans_restarts, seed=section.seed)
+    clusters, scores = {"kmeans": kmeans.predict(other)}, {}
     if section.turtle.steps:
-        turtle = train_turtle(
-            features.split("train", blocks), classes, section.turtle, seed=section.seed, device=fabric.device
-        )
-        clusters["turtle"] = turtle.predict(features.split(SPLIT, blocks))
+        turtle = choose_turtle(train, classes, section.turtle, seed=section.seed, device=fabric.device)
+        clusters["turtle"], scores = turtle.fit.predict(held_out), turtle.scores
     write_bounds(
         context.artifact("bounds"),
         split=SPLIT,
         ids=dataset.ids(SPLIT),
         labels=clusters,
         classes=classes,
+        turtle_scores=scores,
         made_by=context.made_by(section.model_dump() | {"blocks": list(blocks)}),
     )
-    sample = section.silhouette_sample
-    silhouettes = {name: sampled_silhouette(held_out, found, sample, section.seed) for name, found in clusters.items()}
+    sample, seed = section.silhouette_sample, section.seed
+    silhouettes = {name: sampled_silhouette(other, found, sample, seed) for name, found in clusters.items()}
     figures = label_free_bounds(clusters, classes, silhouettes)
     labels, train_labels = dataset.oracle_labels(SPLIT), dataset.oracle_labels("train")
     if labels is not None:

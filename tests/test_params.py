@@ -83,6 +83,12 @@ def test_changes_take_the_place_of_values_and_are_checked(tmp_path):
         load_params(path, {"knn.threshold.x": 1})
 
 
+def test_true_neighbours_train_as_long_as_they_are_told_or_as_the_heads(tmp_path):
+    assert loaded(tmp_path).bounds.true_neighbor_training() == {"heads": 4, "epochs": None, "iterations": 500}
+    as_heads = loaded(tmp_path, "true_neighbor_iterations: 500", "true_neighbor_iterations: null")
+    assert as_heads.bounds.true_neighbor_training() == {"heads": 4}
+
+
 def test_missing_and_broken_files(tmp_path):
     with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
         load_params(tmp_path / "params.yaml")

@@ -17,6 +17,7 @@ from pipeline_lib.errors import UserError
 
 KIND = "bounds"
 SCHEMA = 1
+_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Bounds:
         split: Name of the split.
         methods: Names of the methods that have clusters, without labels: ``kmeans``, and ``turtle`` where it ran.
         images: Number of images m.
+        turtle_scores: Generalisation score of each variant of TURTLE that was tried; the highest was chosen.
     """
 
     folder: Path
@@ -36,6 +38,7 @@ class Bounds:
     split: str
     methods: tuple[str, ...]
     images: int
+    turtle_scores: dict[str, float]
 
     def ids(self) -> NDArray[np.int64]:
         """Image ids, int64 (m,)."""
@@ -63,6 +66,7 @@ def write_bounds(
     ids: NDArray[np.int64],
     labels: Mapping[str, NDArray[np.int32]],
     classes: int,
+    turtle_scores: Mapping[str, float],
     made_by: Mapping[str, Any],
 ) -> None:
     """Write the artifact.
@@ -73,6 +77,7 @@ def write_bounds(
         ids: Image ids, (m,).
         labels: Clusters of each method, (m,).
         classes: Number of classes k.
+        turtle_scores: Generalisation score of each variant of TURTLE that was tried; empty where none was.
         made_by: Stage, parameters and seed.
 
     Raises:
@@ -89,7 +94,8 @@ def write_bounds(
             pa.array(values, type=kind) for values, kind in zip((ids, *labels.values()), schema.types, strict=True)
         ]
         pq.write_table(pa.table(columns, schema=schema), temporary / f"{split}.parquet", compression="zstd")
-        fields = {"classes": classes, "split": split, "methods": list(labels), "images": len(ids)}
+        fields: dict[str, Any] = {"classes": classes, "split": split, "methods": list(labels), "images": len(ids)}
+        fields["turtle_scores"] = {name: round(score, _DIGITS) for name, score in turtle_scores.items()}
         write_meta(temporary, KIND, SCHEMA, made_by, fields)
 
 
@@ -101,4 +107,4 @@ def open_bounds(folder: Path) -> Bounds:
         UserError: It is another artifact, of another version, or cut short.
     """
     meta = read_meta(folder, KIND, SCHEMA)
-    return Bounds(folder, meta["classes"], meta["split"], tuple(meta["methods"]), meta["images"])
+    return Bounds(folder, meta["classes"], meta["split"], tuple(meta["methods"]), meta["images"], meta["turtle_scores"])

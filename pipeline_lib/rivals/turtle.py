@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from pipeline_lib.artifacts.column_moments import column_moments
+from pipeline_lib.artifacts.column_moments import ColumnMoments, column_moments
 from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
 from pipeline_lib.artifacts.row_reader import RowReader, as_tensor
 from pipeline_lib.errors import UserError
@@ -25,6 +25,7 @@ from pipeline_lib.row_blocks import bounded_row_blocks
 from pipeline_lib.runtime import progress
 
 _CPU = torch.device("cpu")
+_REFERENCE_COLUMNS = 1024
 
 
 def turtle_objective(probability: Tensor, inner_log_probability: Tensor, entropy_weight: float) -> Tensor:
@@ -123,15 +124,30 @@ class Turtle:
         return labels
 
 
+def inverse_deviation(moments: ColumnMoments) -> NDArray[np.float64]:
+    """One over the standard deviation of every column, (D,); 0 for columns that do not vary."""
+    # What varies by less than float32 resolves is rounding.
+    varies = moments.variance > (np.finfo(np.float32).eps * np.abs(moments.mean)) ** 2
+    zeros = np.zeros(len(moments.variance))
+    return np.asarray(np.divide(1.0, np.sqrt(moments.variance), out=zeros, where=varies), dtype=np.float64)
+
+
 def _scale(features: FeatureBlocks, settings: TurtleSettings, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and inverse scale (D,) of ``settings.scaling``; columns that do not vary become 0."""
     moments = column_moments(features)
     if settings.scaling == "none":
         return torch.zeros(features.dimension, device=device), torch.ones(features.dimension, device=device)
-    # What varies by less than float32 resolves is rounding.
-    varies = moments.variance > (np.finfo(np.float32).eps * np.abs(moments.mean)) ** 2
-    inverse = np.divide(1.0, np.sqrt(moments.variance), out=np.zeros(features.dimension), where=varies)
+    inverse = inverse_deviation(moments)
     return torch.from_numpy(moments.mean).float().to(device), torch.from_numpy(inverse).float().to(device)
+
+
+def fitted_rate(rate: float, columns: int) -> float:
+    """A rate of Adam that moves the outputs of a narrow linear layer as ``rate`` does those of one with 1,024 columns.
+
+    Adam moves every weight by about its rate, so an output moves by the rate times the number of columns. The paper's
+    backbones have 768 to 1,536; wider ones keep the paper's rate.
+    """
+    return rate * max(1.0, _REFERENCE_COLUMNS / columns)
 
 
 def _batches(count: int, settings: TurtleSettings, seed: int) -> Iterator[NDArray[np.int64]]:
@@ -160,7 +176,7 @@ def train_turtle(
     Args:
         features: Features of n images, D columns.
         classes: Number of classes C.
-        settings: Length, rates and scaling.
+        settings: Length, rates and scaling, without ``auto``.
         seed: Seed of initial weights and batches.
         device: Where to train.
         memory_budget: Bytes of features that may be held on the device; above it they are read for every batch.
@@ -169,18 +185,23 @@ def train_turtle(
         The task encoder.
 
     Raises:
-        UserError: There are fewer images than classes, features are not finite, there are no steps, or the objective
-            stopped being finite.
+        UserError: There are fewer images than classes, features are not finite, there are no steps, a setting is
+            ``auto``, or the objective stopped being finite.
     """
     if classes < 2 or classes > features.count:
         raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
     if settings.steps < 1:
         raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
+    if "auto" in (settings.warm_start, settings.scaling):
+        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
     generator = torch.Generator().manual_seed(seed)
     mean, inverse_scale = _scale(features, settings, device)
     encoder = weight_norm(initial_linear(features.dimension, classes, generator)).to(device)
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
-    inner = InnerClassifier(features.dimension, classes, settings.inner_learning_rate, generator, device)
+    outer_rate, inner_rate = (
+        fitted_rate(rate, features.dimension) for rate in (settings.learning_rate, settings.inner_learning_rate)
+    )
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=outer_rate)
+    inner = InnerClassifier(features.dimension, classes, inner_rate, generator, device)
     reader = RowReader(features, device, memory_budget)
     history = np.empty(settings.steps)
     whole = features.count <= settings.batch_size

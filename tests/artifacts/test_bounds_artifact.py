@@ -16,6 +16,7 @@ LABELS = {
 
 def write(folder, **changes):
     options = {"split": "val", "ids": IDS, "labels": LABELS, "classes": 3, "made_by": {"stage": "bounds"}}
+    options["turtle_scores"] = {"none, cold start": 0.91239}
     write_bounds(folder, **(options | changes))
     return open_bounds(folder)
 
@@ -23,6 +24,7 @@ def write(folder, **changes):
 def test_what_is_written_is_read(tmp_path):
     opened = write(tmp_path / "b")
     assert (opened.classes, opened.split, opened.methods, opened.images) == (3, "val", ("kmeans", "turtle"), 4)
+    assert opened.turtle_scores == {"none, cold start": 0.9124}
     np.testing.assert_array_equal(opened.ids(), IDS)
     for method, labels in LABELS.items():
         np.testing.assert_array_equal(opened.labels(method), labels)

@@ -6,7 +6,7 @@ from pipeline_lib import row_blocks
 from pipeline_lib.errors import UserError
 from pipeline_lib.evaluation.metrics import clustering_metrics
 from pipeline_lib.rivals.settings import TurtleSettings
-from pipeline_lib.rivals.turtle import InnerClassifier, train_turtle, turtle_objective
+from pipeline_lib.rivals.turtle import InnerClassifier, fitted_rate, train_turtle, turtle_objective
 
 PAPER = {
     "steps": 300,
@@ -18,12 +18,10 @@ PAPER = {
     "warm_start": False,
     "scaling": "none",
 }
-# Sixteen columns learn slower than the thousand of a backbone, at the same rate.
-FAST = {"learning_rate": 0.01, "inner_learning_rate": 0.01, "scaling": "standardise"}
 
 
 def settings(**changes):
-    return TurtleSettings(**(PAPER | FAST | changes))
+    return TurtleSettings(**(PAPER | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -112,10 +110,25 @@ def test_the_inner_gradient_is_that_of_autograd_and_training_is_adams():
 
 def test_a_cold_start_forgets_the_classifier_and_a_warm_one_does_not(blobs):
     train, _ = blobs(200, 4)
-    cold, warm = (train_turtle(train, 4, settings(warm_start=w, steps=60), seed=0).objective for w in (False, True))
+    # A classifier that goes on learning fits labels that hardly move far better than one that has ten small steps.
+    slow = {"learning_rate": 1e-6, "inner_learning_rate": 1e-4, "steps": 60}
+    cold, warm = (train_turtle(train, 4, settings(warm_start=w, **slow), seed=0).objective for w in (False, True))
     assert cold[0] == warm[0]
-    # A classifier that goes on learning fits the labels far better than one of ten steps.
     assert warm[-1] < cold[-1] - 0.1
+
+
+def test_a_narrow_layer_gets_a_rate_that_moves_its_outputs_as_far_as_a_wide_one():
+    moved = []
+    for columns in (64, 1024):
+        layer = torch.nn.Linear(columns, 1, bias=False)
+        inputs = torch.ones(1, columns)
+        before = layer(inputs).item()
+        optimizer = torch.optim.Adam(layer.parameters(), lr=fitted_rate(0.001, columns))
+        layer(inputs).sum().backward()
+        optimizer.step()
+        moved.append(before - layer(inputs).item())
+    assert moved[0] == pytest.approx(moved[1], rel=1e-3)
+    assert fitted_rate(0.001, 2048) == 0.001
 
 
 def test_repeats_for_a_seed_and_differs_for_another(blobs):

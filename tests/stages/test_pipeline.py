@@ -41,6 +41,7 @@ QUICK = {
     "bounds.kmeans_restarts": 2,
     "bounds.turtle.steps": 30,
     "bounds.true_neighbor_heads": 2,
+    "bounds.true_neighbor_iterations": 60,
 }
 
 
