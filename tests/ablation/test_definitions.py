@@ -74,6 +74,9 @@ def test_rows_of_the_ladder_add_one_part_each_to_temi():
     assert rows["+ fitted teacher momentum"] == {
         key: value for key, value in rows["+ CE"].items() if key != "train_heads.teacher_momentum"
     }
+    assert rows["+ spectral start"] == {
+        key: value for key, value in rows["+ fitted teacher momentum"].items() if key != "train_heads.start"
+    }
     assert rows["params.yaml as it is"] == {}
 
 
@@ -81,7 +84,8 @@ def test_the_fitted_ladder_differs_in_the_teacher_momentum_only():
     plain, fitted = DEFINITIONS.row_settings("ladder"), DEFINITIONS.row_settings("ladder_fitted")
     for one, other in zip(plain[:6], fitted[:6], strict=True):
         assert other == one | {"train_heads.teacher_momentum": "auto"}
-    assert fitted[6] == plain[7] == {}
+    assert fitted[6] == plain[7] | {"train_heads.teacher_momentum": "auto"}
+    assert fitted[7] == plain[8] == {}
 
 
 def test_rows_that_are_not_cumulative_start_from_the_base_alone():
