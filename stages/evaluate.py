@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline_lib import runtime
 from pipeline_lib.artifacts.assignments import open_assignments
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.classifier import open_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
@@ -22,7 +23,7 @@ SPLIT = "val"
 def run(context: StageContext) -> None:
     """Evaluate on the val split; labels, where known, are used here and nowhere before."""
     section, knn = context.params.evaluate, context.params.knn
-    classes = context.params.datasets[context.data].classes
+    classes = open_class_count(context.artifact("classes")).classes
     features = open_features(context.artifact("features"))
     assignments = open_assignments(context.artifact("assignments"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)

@@ -124,7 +124,7 @@ def downstream(changed: str) -> set[str]:
         affected = more
 
 
-CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
+CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,8 @@ CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "
         ("consensus.choose", CHAIN[-4:]),
         ("train_heads.heads", CHAIN[-6:]),
         ("knn.threshold", CHAIN[-7:]),
+        ("classes.seed", CHAIN[-8:]),
+        ("datasets.${item.data}.classes", ["prepare", *CHAIN]),
         ("extract.batch_size", CHAIN),
     ],
 )

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
 RUN = "digits-pixels"
-CHAIN = ("prepare", "extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate")
+CHAIN = ("prepare", "extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate")
 LABELLED = {"self_trained_acc", "ensemble_nmi", "kmeans_ari", "upper_bound_linear_probe_acc"}
 QUICK = {
     "prepare.limit_per_split": 300,
