@@ -1,8 +1,8 @@
 """How well a partition fits the data: edges that stay inside clusters, and the silhouette.
 
-Both are between -1 and 1, and their sum is the score of a candidate. Each makes up for a weakness of the other: the
-graph sees neighbours only, so that a class of two distant parts costs it nothing to split; the silhouette sees all
-distances, but is highest for two clusters where classes overlap.
+Both are between -1 and 1, and a weighted sum of them is the score of a candidate. Each makes up for a weakness of the
+other: the graph sees neighbours only, so that a class of two distant parts costs it nothing to split; the silhouette
+sees all distances, but is highest for two clusters where classes overlap.
 """
 
 from __future__ import annotations

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import NamedTuple
+
 import faiss
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.extmath import randomized_svd
 
-_TOLERANCE = 1e-2
-"""Relative error of the eigenvalues at which the iteration stops; the partitions do not profit from a smaller one."""
+_POWER_ITERATIONS = 10
+_OVERSAMPLES = 20
+_ITERATIONS = 50
 
 
 def neighbor_graph(vectors: NDArray[np.float32], neighbors: int) -> sparse.csr_matrix:
@@ -38,49 +44,55 @@ def neighbor_graph(vectors: NDArray[np.float32], neighbors: int) -> sparse.csr_m
 def spectral_embedding(graph: sparse.csr_matrix, dimensions: int, seed: int) -> NDArray[np.float32]:
     """Leading eigenvectors of the normalised adjacency matrix D^-1/2 A D^-1/2.
 
+    Found by subspace iteration (Halko, Martinsson and Tropp 2011): classes that lie apart make the eigenvalue 1
+    several times, of which a method that starts from a single vector misses some.
+
     Args:
         graph: Symmetric weights (n, n), every row with at least one.
-        dimensions: Eigenvectors, below n.
-        seed: Seed of the iteration's first vector.
+        dimensions: Eigenvectors, at most n.
+        seed: Seed of the first subspace.
 
     Returns:
         The eigenvectors as columns, by falling eigenvalue, (n, dimensions) float32.
     """
-    scale = sparse.diags(1 / np.sqrt(_degrees(graph)))
-    start = np.random.default_rng(seed).standard_normal(graph.shape[0])
-    values, vectors = eigsh(scale @ graph @ scale, k=dimensions, which="LA", tol=_TOLERANCE, v0=start)
-    return np.ascontiguousarray(vectors[:, np.argsort(-values)], dtype=np.float32)
+    count = graph.shape[0]
+    scale = sparse.diags(1 / np.sqrt(np.asarray(graph.sum(axis=1), dtype=np.float64).ravel()))
+    # Half of it plus one half: eigenvalues from 0 to 1 in the same order, so that singular vectors are eigenvectors.
+    shifted = (scale @ graph @ scale + sparse.identity(count)) / 2
+    vectors, _, _ = randomized_svd(
+        shifted, dimensions, n_oversamples=_OVERSAMPLES, n_iter=_POWER_ITERATIONS, random_state=seed
+    )
+    return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
-def spectral_partition(
-    embedding: NDArray[np.float32], clusters: int, *, iterations: int, seed: int
-) -> NDArray[np.int64]:
+class Partition(NamedTuple):
+    """A partition by k-means.
+
+    Attributes:
+        labels: Cluster of each row, (n,) int64, 0 to K - 1.
+        inertia: Sum of squared distances to the cluster centres.
+    """
+
+    labels: NDArray[np.int64]
+    inertia: float
+
+
+def spectral_partition(embedding: NDArray[np.float32], clusters: int, seed: int) -> Partition:
     """Partition by k-means on the leading columns of the embedding, rows brought to length one.
 
     Args:
         embedding: What :func:`spectral_embedding` gave, (n, m).
         clusters: Clusters K; as many columns are used, or all m where there are fewer.
-        iterations: Lloyd iterations.
-        seed: Seed of the first centres.
+        seed: Seed of the first centres (k-means++).
 
     Returns:
-        Cluster of each row, (n,) int64, 0 to K - 1; some may be empty.
+        The partition of one start.
     """
     rows = embedding[:, : min(clusters, embedding.shape[1])]
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.ascontiguousarray(np.divide(rows, length, out=np.zeros_like(rows), where=length > 0))
-    fit = faiss.Kmeans(
-        rows.shape[1],
-        clusters,
-        niter=iterations,
-        seed=seed,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(rows),
-    )
-    fit.train(rows)
-    _, nearest = fit.index.search(rows, 1)
-    return np.asarray(nearest[:, 0], dtype=np.int64)
-
-
-def _degrees(graph: sparse.csr_matrix) -> NDArray[np.float64]:
-    return np.asarray(graph.sum(axis=1), dtype=np.float64).ravel()
+    with warnings.catch_warnings():
+        # Fewer distinct rows than clusters leave clusters empty, which the score allows for.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fit = KMeans(clusters, n_init=1, max_iter=_ITERATIONS, random_state=seed).fit(rows)
+    return Partition(np.asarray(fit.labels_, dtype=np.int64), float(fit.inertia_))

@@ -75,7 +75,7 @@ def _draw_scores(
 ) -> None:
     numbers, values, width = np.asarray(candidates), np.asarray(scores), np.asarray(spread)
     axes.fill_between(numbers, values - width, values + width, color=_ACCENT, alpha=0.2, linewidth=0)
-    axes.plot(numbers, values, color=_ACCENT, marker=".", label="score (band: sd over restarts)")
+    axes.plot(numbers, values, color=_ACCENT, marker=".", label="score (band: ± sd over restarts)")
     best = float(values[list(candidates).index(classes)])
     axes.plot([classes], [best], "o", color=_ACCENT, markersize=10, fillstyle="none", label=f"chosen: {classes}")
     if oracle_classes is not None:

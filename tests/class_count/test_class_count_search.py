@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -24,9 +26,10 @@ def test_planted_classes_of_unequal_sizes_are_found(planted, classes):
     assert scored(rows).classes == classes
 
 
+@pytest.mark.slow
 def test_many_planted_classes_are_found_nearly(planted):
     rows, _ = planted(100, 60, noise=0.4, dimension=64)
-    assert 90 <= scored(rows, maximum=200, sample=6000, restarts=2).classes <= 110
+    assert 90 <= scored(rows, minimum=70, maximum=140, restarts=2).classes <= 110
 
 
 def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows):
@@ -34,7 +37,7 @@ def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows
     shuffled = as_rows(rows.values[np.random.default_rng(5).permutation(rows.count)])
     first, second = scored(rows), scored(shuffled)
     assert first.classes == second.classes == 7
-    at = {k: v for k, v in zip(second.candidates, second.scores, strict=True)}
+    at = dict(zip(second.candidates, second.scores, strict=True))
     close = [abs(v - at[k]) for k, v in zip(first.candidates, first.scores, strict=True) if k in at and k <= 10]
     assert max(close) < 0.08
 
@@ -45,7 +48,7 @@ def test_the_same_seed_gives_the_same_scores_and_a_sample_is_looked_at(planted):
     assert first == scored(rows, maximum=10, sample=600)
     assert first.scores != scored(rows, maximum=10, sample=600, seed=1).scores
     assert (first.images, first.classes) == (600, 5)
-    assert scored(rows, maximum=40, sample=600).images == 800
+    assert scored(rows, maximum=20, sample=600).images == 1200
 
 
 def test_constant_rows_end_in_scores_and_not_in_an_error(as_rows):
@@ -57,7 +60,7 @@ def test_constant_rows_end_in_scores_and_not_in_an_error(as_rows):
 def test_grid_rises_from_end_to_end_without_wide_gaps(low, high):
     grid = candidate_grid(low, high)
     assert (grid[0], grid[-1]) == (low, high)
-    assert all(1 <= b - a <= max(1, a / 10) for a, b in zip(grid, grid[1:], strict=False))
+    assert all(1 <= b - a <= max(1, a / 10) for a, b in pairwise(grid))
 
 
 def test_candidates_around_the_best_are_all_tried(planted):
