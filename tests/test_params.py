@@ -56,6 +56,19 @@ def test_k_max_below_k_min_is_refused(tmp_path):
         load_params(path)
 
 
+def test_a_largest_number_of_classes_below_the_least_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("  min: 2", "  min: 9").replace("  max: auto   ", "  max: 5   "))
+    with pytest.raises(UserError, match="classes: max = 5: must be at least min = 9"):
+        load_params(path)
+
+
+def test_the_number_of_classes_is_a_number_or_auto(tmp_path):
+    assert loaded(tmp_path, "classes: 10}", "classes: auto}").datasets["digits"].classes == "auto"
+    with pytest.raises(UserError, match=r"datasets\.digits\.classes = 'some': allowed: 'auto' or a valid integer"):
+        loaded(tmp_path, "classes: 10}", "classes: some}")
+
+
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):
     assert loaded(tmp_path, "learning_rate: 0.001", "learning_rate: 1e-05").train_heads.learning_rate == 1e-5
 
