@@ -72,6 +72,23 @@ class Features(Settings):
     blocks: Literal["default"] | Names
 
 
+class Classes(Settings):
+    """Choice of the number of classes, for data sets with ``classes: auto``."""
+
+    min: Annotated[int, Field(ge=2)]
+    max: Literal["auto"] | Annotated[int, Field(ge=2)]
+    sample: Count
+    neighbors: Count
+    restarts: Count
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if isinstance(self.max, int) and self.max < self.min:
+            raise ValueError(f"max = {self.max}: must be at least min = {self.min}")
+        return self
+
+
 class Knn(Settings):
     """Neighbour search with the adaptive rule (thesis 5.2.5)."""
 
@@ -175,7 +192,7 @@ class Dataset(Settings):
     """Facts of one data set; its files lie in ``data/raw/<name>``."""
 
     source: SourceKind
-    classes: Annotated[int, Field(ge=2)]
+    classes: Literal["auto"] | Annotated[int, Field(ge=2)]
     subset: Literal[50, 100, 200, "100_cmc"] | None = None
     labels: Literal["auto", "folders", "none"] = "auto"
 
@@ -216,6 +233,7 @@ class Params(Settings):
     prepare: Prepare
     extract: Extract
     features: Features
+    classes: Classes
     knn: Knn
     train_heads: TrainHeads
     assign: Assign

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib import runtime
 from pipeline_lib.artifacts.bounds import write_bounds
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import Features, open_features
 from pipeline_lib.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_figures
@@ -46,7 +47,7 @@ def with_labels(
         true = UpperBoundNeighbors(train_labels)
         settings = heads.model_copy(update=section.true_neighbor_training())
         budget = int(heads.features_in_memory_gb * 2**30)
-        classes = context.params.datasets[context.data].classes
+        classes = open_class_count(context.artifact("classes")).classes
         found = upper_bound_heads(fabric, ChosenRows(train, true.rows), held_out, true.draw, classes, settings, budget)
         figures |= upper_bound_neighbor_figures(found.heads, found.best_head, labels)
     figures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
@@ -61,7 +62,7 @@ def with_labels(
 def run(context: StageContext) -> None:
     """Cluster the val split by the rivals; with labels known, add the upper bounds."""
     section, knn = context.params.bounds, context.params.knn
-    classes = context.params.datasets[context.data].classes
+    classes = open_class_count(context.artifact("classes")).classes
     fabric = runtime.start(section.device, "float32", section.seed)
     features, dataset = open_features(context.artifact("features")), open_dataset(context.artifact("datasets"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline_lib.artifacts.assignments import open_assignments
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.classifier import open_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
@@ -18,6 +19,7 @@ SPLIT = "val"
 def run(context: StageContext) -> None:
     """Evaluate on the val split; labels, where known, are used here and in the bounds only."""
     section, knn = context.params.evaluate, context.params.knn
+    classes = open_class_count(context.artifact("classes")).classes
     features = open_features(context.artifact("features"))
     assignments = open_assignments(context.artifact("assignments"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
@@ -30,7 +32,7 @@ def run(context: StageContext) -> None:
         best_head=assignments.best_head,
         ensemble=open_consensus(context.artifact("consensus")).labels(SPLIT),
         self_trained=open_classifier(context.artifact("classifier")).predictions(SPLIT).clusters,
-        classes=context.params.datasets[context.data].classes,
+        classes=classes,
     )
     silhouette = sampled_silhouette(held_out, clusterings.self_trained, section.silhouette_sample, section.seed)
     figures = label_free_figures(clusterings, {"self_trained": silhouette})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
@@ -20,7 +21,7 @@ def run(context: StageContext) -> None:
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
     train = features.split("train", blocks)
     space = SearchSpace(train, centre=section.centre, normalise_blocks=section.normalise_blocks)
-    classes = context.params.datasets[context.data].classes
+    classes = open_class_count(context.artifact("classes")).classes
     k_min = fitted_k_min(train.count, classes) if section.k_min == "auto" else section.k_min
     k_max = fitted_k_max(train.count, classes, k_min) if section.k_max == "auto" else section.k_max
     threshold = section.threshold

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline_lib import runtime
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.classifier import PredictionRows, write_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
@@ -31,7 +32,7 @@ def run(context: StageContext) -> None:
         train,
         dinov2_inputs(train.columns),
         consensus.labels("train"),
-        context.params.datasets[context.data].classes,
+        open_class_count(context.artifact("classes")).classes,
         grid_settings(section, train.count),
         sample_weights=consensus.agreement("train") if section.weighting == "agreement" else None,
         device=fabric.device,

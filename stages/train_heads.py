@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pipeline_lib
 from pipeline_lib import runtime
+from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.heads import write_heads
 from pipeline_lib.artifacts.neighbors import open_neighbors
@@ -29,7 +30,7 @@ def run(context: StageContext) -> None:
     train = features.split("train", blocks)
     shape = HeadShape(
         features=train.dimension,
-        classes=context.params.datasets[context.data].classes,
+        classes=open_class_count(context.artifact("classes")).classes,
         heads=section.heads,
         hidden=section.hidden,
         bottleneck=section.bottleneck,

@@ -32,7 +32,8 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ("loss: temi", "loss: tem", r"train_heads\.loss = 'tem': allowed: 'temi' or 'scan'"),
         ("k_min: auto", "k_min: 0", r"knn\.k_min = 0: allowed: 'auto' or greater than or equal to 1"),
         ("epochs: null", "epochs: 1.5", r"train_heads\.epochs = 1\.5: allowed: a valid integer"),
-        ("classes: 10}", "classes: 1}", r"datasets\.digits\.classes = 1: allowed: greater than or equal to 2"),
+        ("classes: 10}", "classes: 1}", r"datasets\.digits\.classes = 1: allowed: 'auto' or greater than or"),
+        ("  max: auto   ", "  max: 1   ", r"classes\.max = 1: allowed: 'auto' or greater than or equal to 2"),
         ("methods: [cspa, hgpa, mcla, vote]", "methods: [vote, vote]", r"consensus: methods = .* twice"),
         ("source: digits", "source: digitz", r"datasets\.digits\.source = 'digitz': allowed: 'digits', 'cifar10'"),
         ("silhouette_sample: 2000", "silhouette_sample: 1", r"bounds\.silhouette_sample = 1: allowed: greater"),
@@ -63,6 +64,19 @@ def test_k_max_below_k_min_is_refused(tmp_path):
     path.write_text(TEXT.replace("k_min: auto", "k_min: 9").replace("k_max: auto", "k_max: 3"))
     with pytest.raises(UserError, match="k_max must be at least k_min = 9"):
         load_params(path)
+
+
+def test_a_largest_number_of_classes_below_the_least_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("  min: 2", "  min: 9").replace("  max: auto   ", "  max: 5   "))
+    with pytest.raises(UserError, match="classes: max = 5: must be at least min = 9"):
+        load_params(path)
+
+
+def test_the_number_of_classes_is_a_number_or_auto(tmp_path):
+    assert loaded(tmp_path, "classes: 10}", "classes: auto}").datasets["digits"].classes == "auto"
+    with pytest.raises(UserError, match=r"datasets\.digits\.classes = 'some': allowed: 'auto' or a valid integer"):
+        loaded(tmp_path, "classes: 10}", "classes: some}")
 
 
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):

@@ -126,7 +126,7 @@ def downstream(changed: str) -> set[str]:
         affected = more
 
 
-CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
+CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,8 @@ CHAIN = ["extract", "knn", "train_heads", "assign", "consensus", "self_train", "
         ("train_heads.heads", CHAIN[-6:]),
         ("knn.threshold", CHAIN[-7:]),
         ("train_heads.beta", [*CHAIN[-6:], "bounds"]),
+        ("classes.seed", [*CHAIN[-8:], "bounds"]),
+        ("datasets.${item.data}.classes", ["prepare", *CHAIN, "bounds"]),
         ("extract.batch_size", [*CHAIN, "bounds"]),
     ],
 )

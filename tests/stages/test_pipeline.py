@@ -21,7 +21,18 @@ from pipeline_lib.artifacts.bounds import open_bounds
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
 RUN = "digits-pixels"
-CHAIN = ("prepare", "extract", "bounds", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate")
+CHAIN = (
+    "prepare",
+    "extract",
+    "classes",
+    "bounds",
+    "knn",
+    "train_heads",
+    "assign",
+    "consensus",
+    "self_train",
+    "evaluate",
+)
 LABELLED = {
     "ucls": {"self_trained_acc", "ensemble_nmi"},
     "bounds": {
