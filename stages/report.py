@@ -23,6 +23,7 @@ from pipeline_lib.report.run_panels import run_panels, write_pictures
 from stages.command_line import StageContext, run_stage
 
 SPLIT = "val"
+METRICS = ("ucls", "knn", "consensus")
 ARTIFACTS = ("datasets", "features", "neighbors", "heads", "assignments", "consensus", "classifier")
 
 
@@ -56,7 +57,7 @@ def run_facts(context: StageContext) -> RunFacts:
         data=context.data,
         backbone=context.backbone,
         split=SPLIT,
-        figures=read_metrics(context.root / "metrics" / context.run, needed=("ucls",), optional=("bounds",)),
+        figures=read_metrics(context.root / "metrics" / context.run, METRICS, optional=("bounds",)),
         clusters=predictions.clusters,
         probability=predictions.probability,
         agreement=consensus.agreement(SPLIT),

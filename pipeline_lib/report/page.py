@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline_lib.report.cards import TITLES, cluster_cards
 from pipeline_lib.report.confusion import MOST_WRITTEN
+from pipeline_lib.report.details import consensus_details, neighbor_details
 from pipeline_lib.report.galleries import choose_galleries, images_per_gallery
 from pipeline_lib.report.origins import package_versions, stage_settings
 from pipeline_lib.report.rendering import render_page
@@ -75,6 +76,8 @@ def _values(facts: RunFacts, panels: RunPanels) -> dict[str, Any]:
         "confusion": confusion,
         "confusion_written": written,
         "errors": confusion.largest_errors(_LARGEST_ERRORS) if confusion is not None else [],
+        "neighbor_details": neighbor_details(facts.figures),
+        "consensus_details": consensus_details(facts.figures, facts.split),
         "settings": stage_settings(facts.origins),
         "packages": package_versions(facts.origins),
     }

@@ -110,6 +110,8 @@ def workspace(tmp_path, monkeypatch, repository):
     write_training(tmp_path / "data/heads" / run, tmp_path / "data/neighbors" / run)
     write_ensemble(*(tmp_path / "data" / kind / run for kind in ("features", "assignments", "consensus")))
     write_json(tmp_path / "metrics" / run / "ucls.json", {"ensemble_anmi": 0.75})
+    write_json(tmp_path / "metrics" / run / "knn.json", {"mutual_share": 0.625})
+    write_json(tmp_path / "metrics" / run / "consensus.json", {"chosen": "vote", "val_vote_anmi": 0.5})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["report", "--data", "digits", "--backbone", "pixels"])
     return tmp_path
@@ -129,6 +131,8 @@ def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     assert "3 clusters" in capsys.readouterr().out
     page = first["report.html"].decode()
     assert "0.750" in page
+    assert "62.5%" in page
+    assert "vote, chosen" in page
     assert "val, id 29" in page
     assert "No labels are known" in page
     shutil.rmtree(folder)
