@@ -28,14 +28,8 @@ def run(context: StageContext) -> None:
     neighbors = open_neighbors(context.artifact("neighbors"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
     train = features.split("train", blocks)
-    shape = HeadShape(
-        features=train.dimension,
-        classes=open_class_count(context.artifact("classes")).classes,
-        heads=section.heads,
-        hidden=section.hidden,
-        bottleneck=section.bottleneck,
-        batch_norm=section.batch_norm,
-    )
+    classes = open_class_count(context.artifact("classes")).classes
+    shape = HeadShape.of(section, train.dimension, train.count, classes)
     batch_size = fitted_batch_size(section.batch_size, train.count, fabric.world_size)
     sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, section.seed)
     rows = FeatureRows(train, fabric.device, int(section.features_in_memory_gb * 2**30))
@@ -81,6 +75,7 @@ def run(context: StageContext) -> None:
             "iterations": trainer.plan.iterations,
             "batch_size": batch_size,
             "start": start,
+            "components": shape.components or shape.features,
             "teacher_momentum": trainer.plan.teacher_momentum,
             "loss": last["loss"],
             "best_head": trained.best_head,

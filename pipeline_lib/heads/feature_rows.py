@@ -7,10 +7,20 @@ from torch import Tensor
 
 from pipeline_lib.artifacts.column_moments import column_moments
 from pipeline_lib.artifacts.row_reader import RowReader
+from pipeline_lib.heads.components import PrincipalComponents
 
 
 class FeatureRows(RowReader):
     """Gathers rows as float32 tensors on the training device; see :class:`RowReader`."""
+
+    def fit_components(self, components: PrincipalComponents) -> tuple[Tensor, Tensor]:
+        """Take the principal components of the rows; mean and unbiased variance of each, (d,) float32.
+
+        Raises:
+            UserError: A value is NaN or infinite.
+        """
+        variance = components.fit(self._features, column_moments(self._features).mean)
+        return torch.zeros_like(variance), variance
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and unbiased variance of every column, (D,) float32 each.

@@ -1,4 +1,4 @@
-"""The multi-head classifier: batch normalisation once, then H independent three-layer heads as one batched module."""
+"""The multi-head classifier: components and batch normalisation once, then H three-layer heads as one module."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline_lib.heads.components import PrincipalComponents, fitted_components
+from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.runtime import all_reduce
 
 
@@ -25,6 +27,7 @@ class HeadShape:
         hidden: Width of the first layer.
         bottleneck: Width of the L2-normalised layer before the prototypes.
         batch_norm: Whether batch normalisation stands before the heads (thesis 5.2.3).
+        components: Principal components of the features that the heads see; ``None`` for the features as they are.
     """
 
     features: int
@@ -33,6 +36,25 @@ class HeadShape:
     hidden: int = 512
     bottleneck: int = 256
     batch_norm: bool = True
+    components: int | None = None
+
+    @classmethod
+    def of(cls, settings: HeadSettings, features: int, images: int, classes: int) -> Self:
+        """Sizes that the settings mean for ``images`` training images with ``features`` columns."""
+        return cls(
+            features=features,
+            classes=classes,
+            heads=settings.heads,
+            hidden=settings.hidden,
+            bottleneck=settings.bottleneck,
+            batch_norm=settings.batch_norm,
+            components=fitted_components(settings.components, features, images, classes),
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Columns that the heads see."""
+        return self.components or self.features
 
 
 class FeatureBatchNorm(nn.Module):
@@ -88,8 +110,9 @@ class MultiHeadClassifier(nn.Module):
         super().__init__()
         self.shape = shape
         heads, hidden, bottleneck = shape.heads, shape.hidden, shape.bottleneck
-        self.normalisation = FeatureBatchNorm(shape.features) if shape.batch_norm else nn.Identity()
-        self.hidden_weight = nn.Parameter(torch.empty(heads, hidden, shape.features))
+        self.reduction = PrincipalComponents(shape.features, shape.components) if shape.components else nn.Identity()
+        self.normalisation = FeatureBatchNorm(shape.inputs) if shape.batch_norm else nn.Identity()
+        self.hidden_weight = nn.Parameter(torch.empty(heads, hidden, shape.inputs))
         self.hidden_bias = nn.Parameter(torch.zeros(heads, hidden))
         self.bottleneck_weight = nn.Parameter(torch.empty(heads, bottleneck, hidden))
         self.bottleneck_bias = nn.Parameter(torch.zeros(heads, bottleneck))
@@ -110,7 +133,7 @@ class MultiHeadClassifier(nn.Module):
             Float32, (H, B, bottleneck), rows of length one.
         """
         shape = self.shape
-        normalised = self.normalisation(features)  # (B, D)
+        normalised = self.normalisation(self.reduction(features))  # (B, inputs)
         hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
         hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
         code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)

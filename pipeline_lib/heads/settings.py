@@ -18,6 +18,8 @@ class HeadSettings(Settings):
         heads: Number of heads H (50 in the thesis).
         start: Where the prototypes start: ``random`` as in the thesis, at the clusters of ``spectral`` clustering, or
             ``auto``: spectral where its eigenvectors can be computed.
+        components: Principal components of the features that the heads see; ``auto``: four a class, at least 64;
+            ``null``: the features as they are (thesis).
         hidden: Width of a head's first layer.
         bottleneck: Width of a head's L2-normalised layer.
         batch_norm: Batch normalisation before the heads (thesis 5.2.3).
@@ -53,6 +55,7 @@ class HeadSettings(Settings):
 
     heads: Annotated[int, Field(ge=1)]
     start: Literal["auto", "random", "spectral"]
+    components: Auto | Annotated[int, Field(ge=1)] | None
     hidden: Annotated[int, Field(ge=1)]
     bottleneck: Annotated[int, Field(ge=1)]
     batch_norm: bool

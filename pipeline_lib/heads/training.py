@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipeline_lib.errors import UserError
 from pipeline_lib.heads import schedules
 from pipeline_lib.heads.alignment import matching_order, renumber_classes
+from pipeline_lib.heads.components import PrincipalComponents
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
 from pipeline_lib.heads.objective import Objective, TermWeights
@@ -117,9 +118,11 @@ class HeadTrainer:
         self.history: list[dict[str, Any]] = []
         self.head_loss = torch.zeros(shape.heads)
         student = MultiHeadClassifier(shape, torch.Generator().manual_seed(settings.seed))
+        reduction = student.reduction
+        reduced = features.fit_components(reduction) if isinstance(reduction, PrincipalComponents) else None
         if isinstance(student.normalisation, FeatureBatchNorm):
             # The teacher normalises by running statistics from the first iteration on; start them at the truth.
-            mean, variance = features.moments()
+            mean, variance = reduced or features.moments()
             student.normalisation.running_mean.copy_(mean)
             student.normalisation.running_var.copy_(variance)
         student.to(fabric.device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -83,8 +82,7 @@ def upper_bound_heads(
     Returns:
         Assignments of the held-out images.
     """
-    sizes: dict[str, Any] = {name: getattr(settings, name) for name in ("heads", "hidden", "bottleneck", "batch_norm")}
-    shape = HeadShape(features=train.dimension, classes=classes, **sizes)
+    shape = HeadShape.of(settings, train.dimension, train.count, classes)
     batch_size = fitted_batch_size(settings.batch_size, train.count, fabric.world_size)
     sampler = PairSampler(train.count, batch_size, settings.neighbors_per_image, draw, settings.seed)
     trained = HeadTrainer(fabric, settings, shape, sampler, FeatureRows(train, fabric.device, memory_budget)).run()

@@ -19,6 +19,7 @@ from pipeline_lib.heads.training import HeadTrainer, Plan
 SETTINGS = {
     "heads": 3,
     "start": "random",
+    "components": None,
     "hidden": 24,
     "bottleneck": 12,
     "batch_norm": True,
@@ -83,7 +84,7 @@ def trainer(**changes) -> HeadTrainer:
     blobs = Blobs()
     settings = HeadSettings(**(SETTINGS | changes))
     fabric = runtime.start("cpu", "float32", settings.seed)
-    shape = HeadShape(8, 4, settings.heads, settings.hidden, settings.bottleneck, settings.batch_norm)
+    shape = HeadShape.of(settings, 8, 256, 4)
     sampler = PairSampler(256, settings.batch_size, settings.neighbors_per_image, blobs.draw, settings.seed)
     return HeadTrainer(fabric, settings, shape, sampler, FeatureRows(blobs, fabric.device, 1 << 20))
 
@@ -122,7 +123,7 @@ def test_aligned_heads_number_the_classes_alike():
     assert all((head == heads[0]).mean() > 0.97 for head in heads)
 
 
-EVERYTHING_KEPT = {"alignment": 1.0, "class_prior": "estimated"}
+EVERYTHING_KEPT = {"components": 5, "alignment": 1.0, "class_prior": "estimated"}
 
 
 def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
