@@ -94,6 +94,7 @@ class Knn(Settings):
 
     threshold: Literal["auto"] | Annotated[float, Field(ge=-1, le=1)]
     shared_neighbors: Fraction
+    components: Literal["auto"] | Count | None
     adaptive: bool
     k_min: Literal["auto"] | Count
     k_max: Literal["auto"] | Count

@@ -6,9 +6,11 @@ from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
+from pipeline_lib.artifacts.principal_components import fitted_components
 from pipeline_lib.neighbors.auto_threshold import choose_threshold
 from pipeline_lib.neighbors.finding import find_neighbors
 from pipeline_lib.neighbors.fitted import fitted_k_max, fitted_k_min
+from pipeline_lib.neighbors.reduced import ReducedSpace
 from pipeline_lib.neighbors.similarity import SearchSpace
 from pipeline_lib.neighbors.statistics import oracle_neighbor_accuracy
 from stages.command_line import StageContext, chosen_blocks, run_stage
@@ -22,12 +24,16 @@ def run(context: StageContext) -> None:
     train = features.split("train", blocks)
     space = SearchSpace(train, centre=section.centre, normalise_blocks=section.normalise_blocks)
     classes = open_class_count(context.artifact("classes")).classes
+    components = fitted_components(section.components, space.dimension, space.count, classes)
+    if components is not None:
+        space = ReducedSpace(space, components)
     k_min = fitted_k_min(train.count, classes) if section.k_min == "auto" else section.k_min
     k_max = fitted_k_max(train.count, classes, k_min) if section.k_max == "auto" else section.k_max
     threshold = section.threshold
     if threshold == "auto":
         threshold = choose_threshold(space, classes, shared=section.shared_neighbors, seed=section.seed).threshold
     settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max, "threshold": threshold}
+    settings |= {"components": components}
     metrics = find_neighbors(
         space,
         context.artifact("neighbors"),
@@ -46,7 +52,7 @@ def run(context: StageContext) -> None:
     labels = open_dataset(context.artifact("datasets")).oracle_labels("train")
     if labels is not None:
         metrics |= oracle_neighbor_accuracy(open_neighbors(context.artifact("neighbors")), labels)
-    context.write_metrics({"threshold": threshold, **metrics})
+    context.write_metrics({"threshold": threshold, "components": space.dimension, **metrics})
     context.report(f"{train.count} images, threshold {threshold}, {metrics['neighbors_mean']:.1f} neighbours an image")
 
 

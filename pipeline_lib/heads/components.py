@@ -6,34 +6,13 @@ weight. The leading components hold what the images differ in most; heads on the
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.artifacts.feature_blocks import FeatureBlocks
-from pipeline_lib.row_blocks import bounded_row_blocks
-
-_FEWEST = 64
-_A_CLASS = 4
-
-
-def fitted_components(components: Literal["auto"] | int | None, features: int, images: int, classes: int) -> int | None:
-    """How many components to keep: ``auto`` means four a class, at least 64.
-
-    Args:
-        components: ``auto``, a number, or ``None`` for the features as they are.
-        features: Feature dimension D.
-        images: Number of training images n.
-        classes: Number of classes K.
-
-    Returns:
-        The number, below D and n; ``None`` where so many are not to be had and the features stay as they are.
-    """
-    wanted = max(_FEWEST, _A_CLASS * classes) if components == "auto" else components
-    return wanted if wanted is not None and wanted < min(features, images) else None
+from pipeline_lib.artifacts.principal_components import principal_components
 
 
 class PrincipalComponents(nn.Module):
@@ -67,17 +46,7 @@ class PrincipalComponents(nn.Module):
         Returns:
             Unbiased variance of each component over the images, (d,) float32, descending.
         """
-        dimension = features.dimension
-        products = np.zeros((dimension, dimension))
-        for block in bounded_row_blocks(features.count, dimension):
-            rows = features.rows(block).astype(np.float64) - mean
-            products += rows.T @ rows
-        variances, vectors = np.linalg.eigh(products / max(1, features.count - 1))
-        kept = len(self.directions)
-        directions = vectors[:, ::-1][:, :kept].T  # (d, D)
-        # An eigenvector has no sign; with a fixed one equal features give equal heads on every machine.
-        largest = np.abs(directions).argmax(axis=1)
-        directions = directions * np.sign(directions[np.arange(kept), largest])[:, None]
+        directions, variance = principal_components(features, mean, len(self.directions))
         self.mean.copy_(torch.from_numpy(mean))
-        self.directions.copy_(torch.from_numpy(np.ascontiguousarray(directions)))
-        return torch.from_numpy(np.maximum(variances[::-1][:kept], 0).copy()).float()
+        self.directions.copy_(torch.from_numpy(directions))
+        return torch.from_numpy(variance).float()

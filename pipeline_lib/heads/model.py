@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_lib.heads.components import PrincipalComponents, fitted_components
+from pipeline_lib.artifacts.principal_components import fitted_components
+from pipeline_lib.heads.components import PrincipalComponents
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.runtime import all_reduce
 

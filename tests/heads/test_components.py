@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_lib.heads.components import PrincipalComponents, fitted_components
+from pipeline_lib.artifacts.principal_components import fitted_components
+from pipeline_lib.heads.components import PrincipalComponents
 
 
 class Rows:
