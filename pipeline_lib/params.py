@@ -171,6 +171,7 @@ class Bounds(Settings):
     true_neighbor_heads: Annotated[int, Field(ge=0)]
     true_neighbor_iterations: Count | None
     linear_probe: bool
+    linear_probe_iterations: Count
     silhouette_sample: Annotated[int, Field(ge=2)]
     device: DeviceName
     seed: Seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -53,8 +54,9 @@ def with_labels(
     figures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
     if section.linear_probe:
         every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
+        grid = replace(grid_settings(probe, every.count), iterations=section.linear_probe_iterations)
         figures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
-            every, train_labels, other, labels, every.columns, grid_settings(probe, every.count), fabric.device
+            every, train_labels, other, labels, every.columns, grid, fabric.device
         )
     return rounded(figures)
 

@@ -135,7 +135,8 @@ CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "sel
         ("evaluate.seed", CHAIN[-2:]),
         ("bounds.turtle.steps", {"bounds", "report"}),
         ("self_train.weighting", CHAIN[-3:]),
-        ("self_train.iterations", [*CHAIN[-3:], "bounds"]),
+        ("self_train.iterations", CHAIN[-3:]),
+        ("self_train.rates", [*CHAIN[-3:], "bounds"]),
         ("consensus.choose", CHAIN[-4:]),
         ("train_heads.heads", CHAIN[-6:]),
         ("knn.threshold", CHAIN[-7:]),
@@ -155,7 +156,7 @@ def test_bounds_depend_on_every_setting_of_the_training_but_the_number_of_heads_
         "heads",
         "start",
     }
-    unused = {"weighting", "device"}
+    unused = {"iterations", "weighting", "device"}
     assert {key for section, _, key in listed if section == "self_train"} == set(SelfTrain.model_fields) - unused
 
 

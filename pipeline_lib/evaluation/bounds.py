@@ -14,7 +14,7 @@ from pipeline_lib.evaluation.usage import cluster_usage
 BEST_HEAD = "upper_bound_neighbors_best_head"
 _RIVALS = (("k-means", "kmeans"), ("TURTLE", "turtle"), ("true neighbours, best head", BEST_HEAD))
 _ACCURACIES = (
-    ("true neighbours, mean of heads", "upper_bound_neighbors_mean_acc"),
+    ("true neighbours, all heads", "upper_bound_neighbors_mean_acc"),
     ("k-NN with true labels", "upper_bound_knn_acc"),
     ("linear probe on true labels", "upper_bound_linear_probe_acc"),
 )

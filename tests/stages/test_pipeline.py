@@ -49,6 +49,7 @@ QUICK = {
     "train_heads.heads": 3,
     "train_heads.iterations": 60,
     "self_train.iterations": 200,
+    "bounds.linear_probe_iterations": 200,
     "bounds.kmeans_restarts": 2,
     "bounds.turtle.steps": 30,
     "bounds.true_neighbor_heads": 2,
