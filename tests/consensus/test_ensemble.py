@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.consensus import ensemble
-from pipeline_lib.consensus.ensemble import METHODS, build_consensus
+from pipeline_lib.consensus.ensemble import DEFAULT_METHODS, build_consensus
 from pipeline_lib.consensus.planted import planted_ensemble
 from pipeline_lib.consensus.settings import ConsensusSettings
 from pipeline_lib.contingency import average_nmi
@@ -39,7 +39,7 @@ def test_numbering_of_clusters_changes_nothing(renumbered, settings, imbalance):
     second = build_consensus(renumbered(assignments, 2), 6, settings=settings)
     assert first.chosen == second.chosen
     np.testing.assert_array_equal(first.agreement, second.agreement)
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         np.testing.assert_array_equal(first.methods[method].labels, second.methods[method].labels)
 
 
@@ -76,14 +76,14 @@ def test_only_heads_with_one_cluster():
     assert (result.methods["mcla"].labels == result.methods["mcla"].labels[0]).all()
     assert result.methods["mcla"].clusters_used == 1
     assert result.methods["mcla"].anmi == 1.0
-    assert result.chosen in METHODS
+    assert result.chosen in DEFAULT_METHODS
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 5])
 def test_few_images(images):
     assignments = np.random.default_rng(images).integers(3, size=(6, images))
     result = build_consensus(assignments, 4)
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         labels = result.methods[method].labels
         assert labels.shape == (images,)
         assert labels.min() >= 0
@@ -105,9 +105,9 @@ def test_memory_mapped_and_seeded(tmp_path):
     mapped = np.load(tmp_path / "assignments.npy", mmap_mode="r")
     first, second = (build_consensus(source, 7, settings=SAMPLED, seed=9) for source in (assignments, mapped))
     other = build_consensus(assignments, 7, settings=SAMPLED, seed=10)
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         np.testing.assert_array_equal(first.methods[method].labels, second.methods[method].labels)
-    assert any((first.methods[name].labels != other.methods[name].labels).any() for name in METHODS)
+    assert any((first.methods[name].labels != other.methods[name].labels).any() for name in DEFAULT_METHODS)
     assert first.recorded_settings == second.recorded_settings
     assert first.recorded_settings["tool"].startswith("pymetis ")
     assert first.recorded_settings["seed"] == 9
@@ -117,7 +117,7 @@ def test_choice_is_the_highest_average_nmi_or_the_name():
     assignments, _ = planted_ensemble(500, 10, 5, confused=0.35, imbalance=5, seed=11)
     result = build_consensus(assignments, 5)
     assert result.methods[result.chosen].anmi == max(method.anmi for method in result.methods.values())
-    for method in METHODS:
+    for method in DEFAULT_METHODS:
         named = build_consensus(assignments, 5, choose=method)
         assert named.chosen == method
         np.testing.assert_array_equal(named.labels, named.methods[method].labels)
@@ -145,7 +145,7 @@ def test_reasons_of_skipped_and_failed_methods_are_kept(monkeypatch):
     monkeypatch.setattr(ensemble, "cspa", breaks)
     monkeypatch.setattr(ensemble, "vote", fills_memory)
     result = build_consensus(assignments, 4, settings=ConsensusSettings(hgpa_pin_limit=10))
-    assert list(result.methods) == list(METHODS)
+    assert list(result.methods) == list(DEFAULT_METHODS)
     assert result.methods["cspa"].skipped == "failed: no partition"
     assert result.methods["vote"].skipped == "out of memory"
     assert "hgpa_pin_limit" in result.methods["hgpa"].skipped

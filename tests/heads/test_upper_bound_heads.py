@@ -9,6 +9,11 @@ from pipeline_lib.neighbors.upper_bound import UpperBoundNeighbors
 
 SETTINGS = {
     "heads": 2,
+    "start": "random",
+    "components": None,
+    "class_prior": "uniform",
+    "balance": 1.0,
+    "alignment": 0.0,
     "hidden": 24,
     "bottleneck": 12,
     "batch_norm": True,
