@@ -14,7 +14,7 @@ from pipeline_lib.artifacts.classifier import Classifier, open_classifier
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, write_consensus
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.params import Backbone, Weights, load_params
-from stages import extract, self_train
+from stages import classes, extract, self_train
 from stages.command_line import StageContext
 
 CLUSTERS = 3
@@ -108,6 +108,7 @@ def train(root: Path, repository: Path, backbone: str, *, storage: str = "float3
     context = StageContext("self_train", params.model_copy(update=changes), "small", backbone, root)
     write_images(context, root / "photos", side=8 if backbone == "pixels" else 40)
     extract.run(context)
+    classes.run(context)
     write_pseudo_labels(context)
     self_train.run(context)
     return Trained(root, context.run, root / "photos", weights)
