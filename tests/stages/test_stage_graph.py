@@ -19,18 +19,24 @@ def names(stages):
 
 def test_the_final_figures_need_the_whole_chain_in_order_and_nothing_before_the_features(graph):
     chain = names(graph.leading_to(["ucls"]))
-    assert chain == ["knn", "train_heads", "assign", "consensus", "self_train", "evaluate"]
+    assert chain == ["classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate"]
 
 
 def test_figures_of_the_neighbours_need_no_training(graph):
-    assert names(graph.leading_to(["similarity", "knn"])) == ["knn", "similarity"]
-    assert names(graph.leading_to(["cluster_use"])) == ["knn", "train_heads", "assign", "cluster_use"]
+    assert names(graph.leading_to(["similarity", "knn"])) == ["classes", "knn", "similarity"]
+    assert names(graph.leading_to(["cluster_use"])) == [
+        "classes",
+        "knn",
+        "train_heads",
+        "assign",
+        "cluster_use",
+    ]
 
 
 def test_facts_are_those_of_dvc_yaml(graph):
-    knn = graph.leading_to(["knn"])[0]
-    assert (knn.inputs, knn.outputs, knn.metrics) == (("datasets", "features"), ("neighbors",), ("knn",))
-    assert knn.params == ("knn", "features", "datasets.${item.data}.classes")
+    knn = graph.leading_to(["knn"])[-1]
+    assert (knn.inputs, knn.outputs, knn.metrics) == (("datasets", "classes", "features"), ("neighbors",), ("knn",))
+    assert knn.params == ("knn", "features")
     assert Path("stages/knn.py") in knn.code
     assert all((ROOT / path).exists() for path in knn.code)
 
@@ -42,8 +48,8 @@ def test_the_code_of_the_extra_measures_is_there():
 
 def test_a_stage_that_joins_dvc_yaml_is_found_by_its_metrics(graph):
     bounds = StageFacts("bounds", ("datasets", "features", "neighbors"), (), ("bounds",), (), ())
-    knn = graph.leading_to(["knn"])[0]
-    assert names(StageGraph([bounds, knn]).leading_to(["bounds"])) == ["knn", "bounds"]
+    before = graph.leading_to(["knn"])
+    assert names(StageGraph([bounds, *before]).leading_to(["bounds"])) == ["classes", "knn", "bounds"]
 
 
 def test_metrics_that_no_stage_writes_are_refused(graph):
