@@ -153,6 +153,15 @@ def _batches(count: int, settings: TurtleSettings, seed: int) -> Iterator[NDArra
             yield rng.choice(count, size=settings.batch_size, replace=False)
 
 
+def _check(features: FeatureBlocks, classes: int, settings: TurtleSettings) -> None:
+    if classes < 2 or classes > features.count:
+        raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
+    if settings.steps < 1:
+        raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
+    if "auto" in (settings.warm_start, settings.scaling):
+        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
+
+
 def train_turtle(
     features: FeatureBlocks,
     classes: int,
@@ -181,12 +190,7 @@ def train_turtle(
         UserError: There are fewer images than classes, features are not finite, there are no steps, a setting is
             ``auto``, or the objective stopped being finite.
     """
-    if classes < 2 or classes > features.count:
-        raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
-    if settings.steps < 1:
-        raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
-    if "auto" in (settings.warm_start, settings.scaling):
-        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
+    _check(features, classes, settings)
     generator = torch.Generator().manual_seed(seed)
     mean, inverse_scale = _scale(features, settings, device)
     encoder = weight_norm(initial_linear(features.dimension, classes, generator)).to(device)
