@@ -16,8 +16,8 @@ class TurtleSettings(Settings):
         steps: Updates of the task encoder (6,000 in the paper); 0 where TURTLE is not to run.
         inner_steps: Updates of the linear classifier for each of them.
         batch_size: Images of an update (10,000 in the paper), at most all.
-        learning_rate: Adam's rate for the task encoder with 1,024 or more columns; inversely larger with fewer.
-        inner_learning_rate: Adam's rate for the linear classifier, likewise.
+        learning_rate: Adam's rate for the task encoder.
+        inner_learning_rate: Adam's rate for the linear classifier.
         entropy_weight: Weight of the entropy of the mean label.
         warm_start: The linear classifier goes on from the update before (true) or starts anew (false).
         scaling: ``none`` takes features as they come; ``standardise`` brings every column to mean 0 and variance 1.

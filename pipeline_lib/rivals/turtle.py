@@ -25,7 +25,6 @@ from pipeline_lib.row_blocks import bounded_row_blocks
 from pipeline_lib.runtime import progress
 
 _CPU = torch.device("cpu")
-_REFERENCE_COLUMNS = 1024
 
 
 def turtle_objective(probability: Tensor, inner_log_probability: Tensor, entropy_weight: float) -> Tensor:
@@ -77,15 +76,18 @@ class InnerClassifier:
         """(B, C) for features (B, D)."""
         return torch.addmm(self.bias, features, self.weight.t())
 
-    def gradient(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient of the mean cross-entropy with soft labels (B, C): of the weight (C, D) and of the bias (C,)."""
-        error = (self.logits(features).softmax(dim=1) - labels) / len(features)  # (B, C)
-        return error.t() @ features, error.sum(dim=0)
+    def gradient(self, features: Tensor, labels_by_class: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient of the mean cross-entropy with soft labels (C, B): of the weight (C, D) and of the bias (C,)."""
+        # Classes first: a softmax over the short last axis of (B, C) would take longer than the products.
+        logits = torch.addmm(self.bias[:, None], self.weight, features.t())  # (C, B)
+        error = (logits.softmax(dim=0) - labels_by_class) / len(features)
+        return error @ features, error.sum(dim=1)
 
     def train(self, features: Tensor, labels: Tensor, steps: int) -> None:
         """Adam steps on features (B, D) with soft labels (B, C)."""
+        by_class = labels.t().contiguous()
         for _ in range(steps):
-            self.weight.grad, self.bias.grad = self.gradient(features, labels)
+            self.weight.grad, self.bias.grad = self.gradient(features, by_class)
             self._optimizer.step()
 
 
@@ -141,15 +143,6 @@ def _scale(features: FeatureBlocks, settings: TurtleSettings, device: torch.devi
     return torch.from_numpy(moments.mean).float().to(device), torch.from_numpy(inverse).float().to(device)
 
 
-def fitted_rate(rate: float, columns: int) -> float:
-    """A rate of Adam that moves the outputs of a narrow linear layer as ``rate`` does those of one with 1,024 columns.
-
-    Adam moves every weight by about its rate, so an output moves by the rate times the number of columns. The paper's
-    backbones have 768 to 1,536; wider ones keep the paper's rate.
-    """
-    return rate * max(1.0, _REFERENCE_COLUMNS / columns)
-
-
 def _batches(count: int, settings: TurtleSettings, seed: int) -> Iterator[NDArray[np.int64]]:
     """Rows of each update, drawn without repeats; all rows in order where they are no more than a batch."""
     rng = np.random.default_rng(seed)
@@ -158,6 +151,15 @@ def _batches(count: int, settings: TurtleSettings, seed: int) -> Iterator[NDArra
             yield np.arange(count, dtype=np.int64)
         else:
             yield rng.choice(count, size=settings.batch_size, replace=False)
+
+
+def _check(features: FeatureBlocks, classes: int, settings: TurtleSettings) -> None:
+    if classes < 2 or classes > features.count:
+        raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
+    if settings.steps < 1:
+        raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
+    if "auto" in (settings.warm_start, settings.scaling):
+        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
 
 
 def train_turtle(
@@ -188,20 +190,12 @@ def train_turtle(
         UserError: There are fewer images than classes, features are not finite, there are no steps, a setting is
             ``auto``, or the objective stopped being finite.
     """
-    if classes < 2 or classes > features.count:
-        raise UserError(f"classes = {classes}: TURTLE needs 2 to as many as there are images, {features.count}")
-    if settings.steps < 1:
-        raise UserError(f"steps = {settings.steps}: TURTLE needs 1 or more")
-    if "auto" in (settings.warm_start, settings.scaling):
-        raise UserError("warm_start, scaling = auto: one training needs one of both; choose_turtle tries them")
+    _check(features, classes, settings)
     generator = torch.Generator().manual_seed(seed)
     mean, inverse_scale = _scale(features, settings, device)
     encoder = weight_norm(initial_linear(features.dimension, classes, generator)).to(device)
-    outer_rate, inner_rate = (
-        fitted_rate(rate, features.dimension) for rate in (settings.learning_rate, settings.inner_learning_rate)
-    )
-    optimizer = torch.optim.Adam(encoder.parameters(), lr=outer_rate)
-    inner = InnerClassifier(features.dimension, classes, inner_rate, generator, device)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=settings.learning_rate)
+    inner = InnerClassifier(features.dimension, classes, settings.inner_learning_rate, generator, device)
     reader = RowReader(features, device, memory_budget)
     history = np.empty(settings.steps)
     whole = features.count <= settings.batch_size

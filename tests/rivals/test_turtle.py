@@ -6,14 +6,15 @@ from pipeline_lib import row_blocks
 from pipeline_lib.errors import UserError
 from pipeline_lib.evaluation.metrics import clustering_metrics
 from pipeline_lib.rivals.settings import TurtleSettings
-from pipeline_lib.rivals.turtle import InnerClassifier, fitted_rate, train_turtle, turtle_objective
+from pipeline_lib.rivals.turtle import InnerClassifier, train_turtle, turtle_objective
 
-PAPER = {
+SETTINGS = {
     "steps": 300,
     "inner_steps": 10,
     "batch_size": 10_000,
-    "learning_rate": 0.001,
-    "inner_learning_rate": 0.001,
+    # Sixteen columns learn slower than the thousand of a backbone would at the paper's 0.001.
+    "learning_rate": 0.02,
+    "inner_learning_rate": 0.02,
     "entropy_weight": 10.0,
     "warm_start": False,
     "scaling": "none",
@@ -21,7 +22,7 @@ PAPER = {
 
 
 def settings(**changes):
-    return TurtleSettings(**(PAPER | changes))
+    return TurtleSettings(**(SETTINGS | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +102,7 @@ def test_the_inner_gradient_is_that_of_autograd_and_training_is_adams():
         optimizer.zero_grad()
         logits = features.double() @ weight.t() + bias
         torch.nn.functional.cross_entropy(logits, labels.double()).backward()
-        for own, wanted in zip(inner.gradient(features, labels), (weight, bias), strict=True):
+        for own, wanted in zip(inner.gradient(features, labels.t()), (weight, bias), strict=True):
             torch.testing.assert_close(own.double(), wanted.grad, rtol=1e-4, atol=1e-6)
         inner.train(features, labels, 1)
         optimizer.step()
@@ -115,20 +116,6 @@ def test_a_cold_start_forgets_the_classifier_and_a_warm_one_does_not(blobs):
     cold, warm = (train_turtle(train, 4, settings(warm_start=w, **slow), seed=0).objective for w in (False, True))
     assert cold[0] == warm[0]
     assert warm[-1] < cold[-1] - 0.1
-
-
-def test_a_narrow_layer_gets_a_rate_that_moves_its_outputs_as_far_as_a_wide_one():
-    moved = []
-    for columns in (64, 1024):
-        layer = torch.nn.Linear(columns, 1, bias=False)
-        inputs = torch.ones(1, columns)
-        before = layer(inputs).item()
-        optimizer = torch.optim.Adam(layer.parameters(), lr=fitted_rate(0.001, columns))
-        layer(inputs).sum().backward()
-        optimizer.step()
-        moved.append(before - layer(inputs).item())
-    assert moved[0] == pytest.approx(moved[1], rel=1e-3)
-    assert fitted_rate(0.001, 2048) == 0.001
 
 
 def test_repeats_for_a_seed_and_differs_for_another(blobs):
