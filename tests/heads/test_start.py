@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pipeline_lib.artifacts.neighbors import Neighbors
+from pipeline_lib.errors import UserError
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import HeadShape, MultiHeadClassifier
 from pipeline_lib.heads.spectral import clustered_rows, neighbor_graph, spectral_embedding
@@ -67,6 +68,12 @@ def test_every_head_finds_the_rings_and_heads_differ_in_numbering():
     assert all(same_partition(head, labels) for head in starts)
     np.testing.assert_array_equal(starts, spectral_starts(neighbors, 3, 6, seed=0))
     assert (starts != spectral_starts(neighbors, 3, 6, seed=1)).any()
+
+
+def test_too_few_images_for_the_eigenvectors_are_refused_in_one_line():
+    neighbors, _ = rings(groups=2, each=3)
+    with pytest.raises(UserError, match=r"start = spectral: 6 images for 5 classes; at least 7 are needed"):
+        spectral_starts(neighbors, 5, 2, seed=0)
 
 
 def test_rows_cluster_alike_for_a_seed():

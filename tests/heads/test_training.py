@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from head_settings import SETTINGS
 
 from pipeline_lib import runtime
 from pipeline_lib.errors import UserError
@@ -16,40 +17,6 @@ from pipeline_lib.heads.pairs import PairSampler
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.heads.training import HeadTrainer, Plan
 
-SETTINGS = {
-    "heads": 3,
-    "start": "random",
-    "components": None,
-    "hidden": 24,
-    "bottleneck": 12,
-    "batch_norm": True,
-    "loss": "temi",
-    "beta": 0.6,
-    "scan_entropy_weight": 4.0,
-    "symmetric": False,
-    "instance_weights": True,
-    "student_temperature": 0.1,
-    "teacher_temperature": 0.1,
-    "sinkhorn_iterations": 3,
-    "class_prior": "uniform",
-    "balance": 1.0,
-    "cross_entropy": 0.5,
-    "alignment": 0.0,
-    "neighbors_per_image": 2,
-    "prior_momentum": 0.9,
-    "prior_views": "both",
-    "teacher_momentum": "auto",
-    "epochs": None,
-    "iterations": 200,
-    "batch_size": 64,
-    "learning_rate": 0.01,
-    "final_learning_rate": 0.0,
-    "warmup": 0.1,
-    "frozen_prototype_epochs": 0,
-    "weight_decay": 1e-4,
-    "seed": 0,
-    "precision": "float32",
-}
 PLAIN_TEMI = {
     "batch_norm": False,
     "symmetric": True,

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from head_settings import SETTINGS
 
 from pipeline_lib import runtime
 from pipeline_lib.evaluation.metrics import clustering_metrics
@@ -7,40 +8,7 @@ from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.heads.upper_bound import ChosenRows, upper_bound_heads
 from pipeline_lib.neighbors.upper_bound import UpperBoundNeighbors
 
-SETTINGS = {
-    "heads": 2,
-    "start": "random",
-    "components": None,
-    "class_prior": "uniform",
-    "balance": 1.0,
-    "alignment": 0.0,
-    "hidden": 24,
-    "bottleneck": 12,
-    "batch_norm": True,
-    "loss": "temi",
-    "beta": 0.6,
-    "scan_entropy_weight": 4.0,
-    "symmetric": False,
-    "instance_weights": True,
-    "student_temperature": 0.1,
-    "teacher_temperature": 0.1,
-    "sinkhorn_iterations": 3,
-    "cross_entropy": 0.5,
-    "neighbors_per_image": 1,
-    "prior_momentum": 0.9,
-    "prior_views": "both",
-    "teacher_momentum": "auto",
-    "epochs": None,
-    "iterations": 300,
-    "batch_size": 64,
-    "learning_rate": 0.01,
-    "final_learning_rate": 0.0,
-    "warmup": 0.1,
-    "frozen_prototype_epochs": 0,
-    "weight_decay": 1e-4,
-    "seed": 0,
-    "precision": "float32",
-}
+SHORT = SETTINGS | {"heads": 2, "neighbors_per_image": 1, "iterations": 300}
 
 
 class Features:
@@ -76,7 +44,7 @@ def test_true_neighbours_lead_heads_to_classes_that_are_no_clusters():
 
     def accuracy(rows, draw):
         found = upper_bound_heads(
-            fabric, ChosenRows(train, rows), held_out, draw, 4, HeadSettings(**SETTINGS), memory_budget=1 << 20
+            fabric, ChosenRows(train, rows), held_out, draw, 4, HeadSettings(**SHORT), memory_budget=1 << 20
         )
         assert found.heads.shape == (2, 200)
         return clustering_metrics(held_out.labels, found.heads[found.best_head]).acc
