@@ -49,6 +49,7 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
             r"backbones\.pixels\.weights: source = 'file' needs path",
         ),
         ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
+        ("balance: 1.0 ", "balance: 1.5 #", r"train_heads\.balance = 1\.5: allowed: less than or equal to 1"),
         ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),
         ("final_learning_rate: 0.0", "final_learning_rate: 3.0", r"train_heads: final_learning_rate must be at most"),
     ],
@@ -77,6 +78,15 @@ def test_the_number_of_classes_is_a_number_or_auto(tmp_path):
     assert loaded(tmp_path, "classes: 10}", "classes: auto}").datasets["digits"].classes == "auto"
     with pytest.raises(UserError, match=r"datasets\.digits\.classes = 'some': allowed: 'auto' or a valid integer"):
         loaded(tmp_path, "classes: 10}", "classes: some}")
+
+
+def test_a_class_prior_without_sinkhorn_knopp_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    for changes in ({"train_heads.class_prior": "estimated"}, {"train_heads.balance": 0.5}):
+        load_params(path, changes)
+        with pytest.raises(UserError, match=r"train_heads: class_prior = .* sinkhorn_iterations must be at least 1"):
+            load_params(path, changes | {"train_heads.sinkhorn_iterations": 0})
 
 
 def test_exponents_are_numbers_as_in_yaml_1_2(tmp_path):

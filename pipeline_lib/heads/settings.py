@@ -87,6 +87,15 @@ class HeadSettings(Settings):
     precision: Literal["float32", "bfloat16"]
 
     @model_validator(mode="after")
+    def _sinkhorn_is_on(self) -> Self:
+        if self.sinkhorn_iterations == 0 and (self.class_prior != "uniform" or self.balance < 1):
+            raise ValueError(
+                f"class_prior = {self.class_prior!r} and balance = {self.balance} act through Sinkhorn-Knopp; "
+                "sinkhorn_iterations must be at least 1"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rates_in_order(self) -> Self:
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(f"final_learning_rate must be at most learning_rate = {self.learning_rate}")
