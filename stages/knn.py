@@ -30,7 +30,9 @@ def run(context: StageContext) -> None:
     k_min = fitted_k_min(train.count, classes) if section.k_min == "auto" else section.k_min
     k_max = fitted_k_max(train.count, classes, k_min) if section.k_max == "auto" else section.k_max
     threshold = section.threshold
-    if threshold == "auto":
+    if not section.adaptive:
+        threshold = 1.0
+    elif threshold == "auto":
         threshold = choose_threshold(space, classes, shared=section.shared_neighbors, seed=section.seed).threshold
     settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max, "threshold": threshold}
     settings |= {"components": components}
