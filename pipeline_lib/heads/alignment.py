@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pipeline_lib.contingency import contingency
 from pipeline_lib.heads.model import MultiHeadClassifier
 
 
@@ -68,12 +69,10 @@ def aligned_clusters(clusters: NDArray[np.int64], classes: int) -> NDArray[np.in
     Returns:
         The same groupings, (H, n).
     """
-    one_hot = np.eye(classes)
-    renumbered = []
-    for head in clusters:
-        table = one_hot[head].T @ one_hot[clusters[0]]  # (K, K)
-        renumbered.append(linear_sum_assignment(table, maximize=True)[1][head])
-    return np.stack(renumbered).astype(np.int64)
+    tables = (contingency(head, clusters[0], classes, classes) for head in clusters)  # (K, K) each
+    # All classes are matched, also those without a common image, so that the numbers stay apart.
+    numbers = [linear_sum_assignment(table, maximize=True)[1] for table in tables]
+    return np.stack([number[head] for number, head in zip(numbers, clusters, strict=True)]).astype(np.int64)
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline_lib.artifacts.neighbors import Neighbors
+from pipeline_lib.errors import UserError
 from pipeline_lib.heads.alignment import aligned_clusters
 from pipeline_lib.heads.feature_rows import FeatureRows
 from pipeline_lib.heads.model import MultiHeadClassifier
@@ -48,7 +49,15 @@ def spectral_starts(neighbors: Neighbors, classes: int, heads: int, seed: int) -
 
     Returns:
         Cluster of every image, (H, n), numbered alike as far as the heads agree.
+
+    Raises:
+        UserError: There are too few images for so many eigenvectors.
     """
+    if neighbors.count <= classes + 1:
+        raise UserError(
+            f"train_heads.start = spectral: {neighbors.count} images for {classes} classes; at least {classes + 2} are "
+            "needed, use random"
+        )
     sizes = sorted({*_GRAPHS, int(neighbors.settings["k_min"])})
     embeddings = [spectral_embedding(neighbor_graph(neighbors, size), classes) for size in sizes]
     seeds = np.random.SeedSequence(seed).generate_state(heads)
