@@ -13,8 +13,11 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.heads.settings import HeadSettings
+from pipeline_lib.masks.settings import MaskSettings
+from pipeline_lib.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
 from pipeline_lib.rivals.settings import TurtleSettings
 from pipeline_lib.settings import Settings
+from pipeline_lib.transfer.settings import DetectionSettings, LinearEvalSettings, SegmentationSettings
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["float32", "bfloat16"]
@@ -31,6 +34,8 @@ SourceKind = Literal[
     "parquet",
     "imagenet",
     "folder",
+    "voc",
+    "coco",
 ]
 Seed = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -190,6 +195,57 @@ class Evaluate(Settings):
     seed: Seed
 
 
+class SegInsSuite(Settings):
+    """What plain ``dvc repro`` makes of the SegIns chain."""
+
+    sets: Names
+    data: Names
+    target: Names
+    method: Annotated[tuple[Literal["simsiam", "moco"], ...], Field(strict=False, min_length=1)]
+    given: Names
+    start: Names
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        for key, names, known in (
+            ("data", self.data, self.sets),
+            ("target", self.target, self.sets),
+            ("start", self.start, (*self.given, *self.pretrained())),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(f"{key} = {list(names)}: {name!r} is not one of {', '.join(known)}")
+        return self
+
+    def pretrained(self) -> tuple[str, ...]:
+        """Names of the checkpoints that are trained here."""
+        return tuple(f"{method}-{kind}" for method in self.method for kind in ("baseline", "segins"))
+
+
+class Scenes(Settings):
+    """Generated scenes: digits on textured backgrounds with true boxes and masks."""
+
+    train: Count
+    val: Count
+    side: Annotated[int, Field(ge=32)]
+    most_objects: Count
+    seed: Seed
+
+
+class GivenCheckpoint(Settings):
+    """A ResNet that is not trained here: random weights, or a file."""
+
+    source: Literal["random", "file"]
+    path: str | None = None
+    architecture: Literal["auto", "resnet18", "resnet34", "resnet50"] = "auto"
+
+    @model_validator(mode="after")
+    def _path_is_given(self) -> Self:
+        if self.source == "file" and not self.path:
+            raise ValueError("source = 'file' needs path")
+        return self
+
+
 class Dataset(Settings):
     """Facts of one data set; its files lie in ``data/raw/<name>``."""
 
@@ -243,6 +299,17 @@ class Params(Settings):
     self_train: SelfTrain
     bounds: Bounds
     evaluate: Evaluate
+    segins_suite: SegInsSuite
+    scenes: Scenes
+    pretrain: PretrainSettings
+    simsiam: SimSiamSettings
+    moco: MocoSettings
+    segins: SegInsSettings
+    masks: MaskSettings
+    linear_eval: LinearEvalSettings
+    detection: DetectionSettings
+    segmentation: SegmentationSettings
+    checkpoints: dict[str, GivenCheckpoint]
     datasets: dict[str, Dataset]
     backbones: dict[str, Backbone]
 
@@ -300,6 +367,8 @@ def _check_names(params: Params) -> None:
     for key, chosen, known in (
         ("suite.data", params.suite.data, params.datasets),
         ("suite.backbone", params.suite.backbone, params.backbones),
+        ("segins_suite.sets", params.segins_suite.sets, params.datasets),
+        ("segins_suite.given", params.segins_suite.given, params.checkpoints),
     ):
         for name in chosen:
             if name not in known:

@@ -36,6 +36,9 @@ class StageContext:
         params: The validated parameters.
         data: Name of the data set.
         backbone: Name of the backbone; empty for stages that come before it.
+        method: Pretraining method, ``simsiam`` or ``moco``; empty for stages without one.
+        start: Checkpoint that a transfer starts from, such as ``moco-segins``; empty elsewhere.
+        target: Data set that is transferred to; empty elsewhere.
         root: Folder in which artifacts, metrics and reports lie.
         started: Monotonic time of the start, seconds.
     """
@@ -45,16 +48,35 @@ class StageContext:
     data: str
     backbone: str
     root: Path = Path()
+    method: str = ""
+    start: str = ""
+    target: str = ""
     started: float = field(default_factory=time.monotonic)
 
     @property
     def run(self) -> str:
-        """Name of the run: data set, or data set and backbone."""
-        return f"{self.data}-{self.backbone}" if self.backbone else self.data
+        """Name of the run: data set, and backbone, method, start and target where the stage has them."""
+        return "-".join(part for part in (self.data, self.backbone, self.method, self.start, self.target) if part)
 
     def artifact(self, kind: str) -> Path:
         """Folder of an artifact of this run."""
         return self.root / "data" / kind / (self.data if kind in ("raw", "datasets") else self.run)
+
+    def images(self, data: str | None = None) -> Path:
+        """Dataset artifact of the SegIns chain; ``data``: of another data set than the run's."""
+        return self.root / "data" / "annotated" / (data or self.data) / "images"
+
+    def objects(self, data: str | None = None) -> Path:
+        """Objects artifact of the SegIns chain."""
+        return self.root / "data" / "annotated" / (data or self.data) / "objects"
+
+    def checkpoint(self, name: str) -> Path:
+        """Checkpoint artifact, for example ``moco-baseline`` or ``random``."""
+        return self.root / "data" / "checkpoints" / self.data / name
+
+    def masks(self) -> Path:
+        """Masks artifact of the run's method."""
+        return self.root / "data" / "masks" / self.data / self.method
 
     def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What ``meta.json`` records of the origin.

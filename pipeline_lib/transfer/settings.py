@@ -1,0 +1,101 @@
+"""Settings of linear evaluation, detection and segmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline_lib.settings import Settings
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Milestones = Annotated[tuple[Share, ...], Field(strict=False)]
+Seed = Annotated[int, Field(ge=0)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class LinearEvalSettings(Settings):
+    """A linear classifier on frozen pooled features (MoCo's protocol).
+
+    Attributes:
+        image_size: Side of the crop, pixels.
+        epochs: Passes over the training images (200 in the thesis).
+        learning_rate: Rate for a batch of 256 (30).
+        milestones: Shares of the training after which the rate falls to a tenth.
+        batch_size: Images a step.
+        knn_neighbors: Neighbours of the k-NN classifier.
+        workers: Threads or processes that decode.
+        device: Where to compute.
+        seed: Seed of weights, order and crops.
+    """
+
+    image_size: Annotated[int, Field(ge=32)]
+    epochs: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    milestones: Milestones
+    batch_size: Positive
+    knn_neighbors: Positive
+    workers: Annotated[int, Field(ge=0)]
+    device: Device
+    seed: Seed
+
+
+class DetectionSettings(Settings):
+    """Faster R-CNN or Mask R-CNN with a C4 backbone.
+
+    Attributes:
+        masks: Also train the mask head (Mask R-CNN).
+        metric: ``voc`` (2007's 11 points), ``voc_area`` or ``coco``.
+        iterations: Training steps (24,000 on VOC, 180,000 for COCO 2x).
+        batch_size: Images a step (16).
+        learning_rate: Peak rate (0.02).
+        milestones: Shares of the training after which the rate falls to a tenth.
+        warmup: Steps over which the rate grows (100 on VOC).
+        short_sides: Sides that the shorter side is resized to in training, one drawn an image; the last one in testing.
+        longest_side: Largest longer side, pixels.
+        rois: Regions an image that the second stage is trained on (512).
+        proposals: Regions an image that are tested (1,000).
+        device: Where to compute.
+        checkpoint_seconds: Least time between two writes of the resumable state.
+        seed: Seed of weights, order and sampling.
+    """
+
+    masks: bool
+    metric: Literal["voc", "voc_area", "coco"]
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    milestones: Milestones
+    warmup: Annotated[int, Field(ge=0)]
+    short_sides: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+    longest_side: Positive
+    rois: Positive
+    proposals: Positive
+    device: Device
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    seed: Seed
+
+
+class SegmentationSettings(Settings):
+    """A linear layer on dilated res5 features, frozen and fine-tuned (thesis 4.3.3).
+
+    Attributes:
+        modes: Which of ``frozen`` and ``fine_tuned`` to train.
+        iterations: Training steps (40,000).
+        batch_size: Images a step (16).
+        learning_rate: Rate at the start, with polynomial decay (0.01).
+        crop_size: Side of the training crop, pixels (512).
+        device: Where to compute.
+        checkpoint_seconds: Least time between two writes of the resumable state.
+        seed: Seed of weights, order and crops.
+    """
+
+    modes: Annotated[tuple[Literal["frozen", "fine_tuned"], ...], Field(strict=False, min_length=1)]
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    crop_size: Annotated[int, Field(ge=32)]
+    device: Device
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    seed: Seed
