@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline_lib.runtime import is_distributed
+from pipeline_lib.runtime import all_reduce, is_distributed
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):
@@ -46,6 +45,23 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(parts)
 
 
+class _Total(torch.autograd.Function):
+    """Sum over all processes, whose gradient is the sum of the gradients that all processes have for it."""
+
+    @staticmethod
+    def forward(ctx: Any, local: Tensor) -> Tensor:  # noqa: ARG004
+        return all_reduce(local)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        return all_reduce(gradient)
+
+
+def _total(local: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(local)  # type: ignore[no-untyped-call]
+    return total
+
+
 class _AcrossProcesses(nn.modules.batchnorm._BatchNorm):
     """Normalises by the statistics of the batches of all processes, on any device; torch's own needs CUDA."""
 
@@ -77,12 +93,6 @@ class _AcrossProcesses(nn.modules.batchnorm._BatchNorm):
         self.running_mean.lerp_(mean, momentum)
         self.running_var.lerp_(variance, momentum)
         self.num_batches_tracked.add_(1)
-
-
-def _total(local: Tensor) -> Tensor:
-    """Sum over all processes, whose gradient is the sum of the gradients that all processes have for it."""
-    total: Tensor = distributed.all_reduce(local)  # type: ignore[no-untyped-call]
-    return total
 
 
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:

@@ -121,3 +121,18 @@ def segmentation_loss(logits: Tensor, mask: Tensor, kind: SegmentationLoss) -> T
 def total_loss(identity: Tensor, segmentation: Tensor, weight: float) -> Tensor:
     """L_id + λ L_seg (thesis Eq. 3.5)."""
     return identity + weight * segmentation
+
+
+@torch.no_grad()
+def embedding_spread(embeddings: Tensor) -> Tensor:
+    """Mean standard deviation of the unit embeddings' components, times the root of their number (SimSiam, 4.1).
+
+    Args:
+        embeddings: Float (N, D).
+
+    Returns:
+        Scalar: 0 where all point the same way, about 1 where they point in all directions evenly.
+    """
+    unit = F.normalize(embeddings, dim=1)
+    spread: Tensor = unit.std(dim=0, correction=0).mean() * embeddings.shape[1] ** 0.5
+    return spread

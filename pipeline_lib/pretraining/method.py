@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline_lib.pretraining.losses import SegmentationLoss, segmentation_loss, total_loss
+from pipeline_lib.pretraining.losses import SegmentationLoss, embedding_spread, segmentation_loss, total_loss
 from pipeline_lib.pretraining.network import PretrainedNetwork
 from pipeline_lib.pretraining.views import Views
 
@@ -38,15 +38,17 @@ class Losses:
         total: What is minimised.
         identity: L_id.
         segmentation: L_seg; 0 without a branch.
+        spread: Spread of the first view's embeddings, see ``embedding_spread``.
     """
 
     total: Tensor
     identity: Tensor
     segmentation: Tensor
+    spread: Tensor
 
     def values(self) -> Tensor:
-        """Total, L_id and L_seg without gradient, (3,)."""
-        return torch.stack([self.total, self.identity, self.segmentation]).detach()
+        """Total, L_id, L_seg and spread without gradient, (4,)."""
+        return torch.stack([self.total, self.identity, self.segmentation, self.spread]).detach()
 
 
 class Method(ABC):
@@ -93,14 +95,18 @@ class Method(ABC):
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up what :meth:`state` gave."""
 
-    def combined(self, identity: Tensor, logits: Sequence[Tensor], masks: Sequence[Tensor]) -> Losses:
+    def combined(
+        self, identity: Tensor, embeddings: Tensor, logits: Sequence[Tensor], masks: Sequence[Tensor]
+    ) -> Losses:
         """Thesis Eq. 3.5, the segmentation loss being the mean over the global views."""
+        spread = embedding_spread(embeddings)
         if self._segmentation is None:
-            return Losses(identity, identity, identity.new_zeros(()))
+            return Losses(identity, identity, identity.new_zeros(()), spread)
         kind = self._segmentation.loss
         each = [segmentation_loss(logit, mask, kind) for logit, mask in zip(logits, masks, strict=True)]
         segmentation = torch.stack(each).mean()
-        return Losses(total_loss(identity, segmentation, self._segmentation.weight), identity, segmentation)
+        total = total_loss(identity, segmentation, self._segmentation.weight)
+        return Losses(total, identity, segmentation, spread)
 
 
 def trained_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -167,7 +167,7 @@ class MoCo(Method):
         masks = list(views.masks)
         if masks:
             masks[1] = gathered(masks[1])[order]
-        return self.combined(torch.stack(each).mean(), logits, masks)
+        return self.combined(torch.stack(each).mean(), embeddings[0], logits, masks)
 
     def after_batch(self) -> None:
         """Put the batch's keys into the queue."""

@@ -1,4 +1,4 @@
-"""Watches pretraining: whether embeddings collapse, and k-NN accuracy where labels exist."""
+"""Watches pretraining by the k-NN accuracy of its features, where labels exist; for evaluation only."""
 
 from __future__ import annotations
 
@@ -17,25 +17,9 @@ from pipeline_lib.pretraining.colour import normalised
 from pipeline_lib.pretraining.network import PretrainedNetwork
 from pipeline_lib.pretraining.views import ReadImage
 
-COLLAPSED_BELOW = 0.1
-"""Embedding spread under which a run counts as collapsed: 1 is that of directions spread evenly."""
-
 _NEIGHBORS = 20
 _TEMPERATURE = 0.07
 _BATCH = 128
-
-
-def embedding_spread(embeddings: Tensor) -> float:
-    """Mean standard deviation of the unit embeddings' components, times the root of their number (SimSiam, 4.1).
-
-    Args:
-        embeddings: Float (N, D).
-
-    Returns:
-        0 where all point the same way, about 1 where they point in all directions evenly.
-    """
-    unit = F.normalize(embeddings.double(), dim=1)
-    return float(unit.std(dim=0, correction=0).mean() * embeddings.shape[1] ** 0.5)
 
 
 def knn_accuracy(
@@ -77,10 +61,10 @@ class WatchedImages:
 
 
 class Monitor:
-    """Measures embeddings of whole images, in evaluation mode.
+    """Measures features of whole images, in evaluation mode.
 
     Args:
-        train: Images that vote; embeddings are watched on them.
+        train: Images that vote.
         val: Images that are scored, or None.
         size: Side that images are resized to, pixels.
         device: Device of the network.
@@ -102,36 +86,31 @@ class Monitor:
         self._autocast = autocast
 
     def __call__(self, network: PretrainedNetwork) -> dict[str, float]:
-        """Spread of the embeddings, and k-NN accuracy of the features where both splits have labels."""
+        """k-NN accuracy of the features as ``oracle_knn_acc``, where both splits have labels; else nothing."""
+        train, val = self._train, self._val
+        if val is None or val.labels is None or train.labels is None:
+            return {}
+        voting, scored = train.labels >= 0, val.labels >= 0
+        if not voting.any() or not scored.any():
+            return {}
         training = network.training
         network.eval()
-        embeddings, features = self._encoded(network, self._train)
-        found = {"embedding_std": embedding_spread(embeddings)}
-        val = self._val
-        if val is not None and val.labels is not None and self._train.labels is not None:
-            scored, voting = val.labels >= 0, self._train.labels >= 0
-            if scored.any() and voting.any():
-                _, queries = self._encoded(network, val)
-                base, classes = features[torch.from_numpy(voting)], self._train.labels[voting]
-                found["oracle_knn_acc"] = knn_accuracy(
-                    base, classes, queries[torch.from_numpy(scored)], val.labels[scored]
-                )
+        base = self._features(network, train.read, train.rows[voting])
+        queries = self._features(network, val.read, val.rows[scored])
         network.train(training)
-        return found
+        return {"oracle_knn_acc": knn_accuracy(base, train.labels[voting], queries, val.labels[scored])}
 
     @torch.no_grad()
-    def _encoded(self, network: PretrainedNetwork, images: WatchedImages) -> tuple[Tensor, Tensor]:
-        """Embeddings (n, D) and pooled features (n, C), on the CPU."""
-        embeddings, features = [], []
-        for first in range(0, len(images.rows), _BATCH):
-            rows = images.rows[first : first + _BATCH]
-            batch = torch.stack([_resized(images.read(int(row))[:3], self._size) for row in rows]).to(self._device)
-            inputs = normalised(batch.float() / 255).contiguous(memory_format=torch.channels_last)
+    def _features(self, network: PretrainedNetwork, read: ReadImage, rows: NDArray[np.int64]) -> Tensor:
+        """Pooled features (n, C) of the images ``rows``, on the CPU."""
+        features = []
+        for first in range(0, len(rows), _BATCH):
+            images = [_resized(read(int(row))[:3], self._size) for row in rows[first : first + _BATCH]]
+            inputs = normalised(torch.stack(images).to(self._device).float() / 255)
             with self._autocast():
-                embedding, feature, _ = network.encode(inputs)
-            embeddings.append(embedding.float().cpu())
+                _, feature, _ = network.encode(inputs.contiguous(memory_format=torch.channels_last))
             features.append(feature.float().cpu())
-        return torch.cat(embeddings), torch.cat(features)
+        return torch.cat(features)
 
 
 def _resized(image: Tensor, size: int) -> Tensor:

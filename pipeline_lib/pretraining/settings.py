@@ -26,8 +26,8 @@ class PretrainSettings(Settings):
         batch_size: Images a step, over all processes and accumulated parts.
         accumulate: Parts that a batch is worked off in.
         precision: ``bfloat16`` runs convolutions and matrix products in it.
-        monitor_every: Epochs between two looks at embeddings and k-NN accuracy.
-        monitor_images: Training images that are looked at: their embeddings are watched, and they vote in k-NN.
+        monitor_every: Epochs between two entries of the history: losses, spread of embeddings, k-NN accuracy.
+        monitor_images: Training images that vote in the k-NN accuracy, and at most so many are scored.
         images_in_memory_gb: Decoded images are kept in memory up to this size, the others decoded at every use.
         workers: Processes that decode and crop; 0: the training process does.
         device: Where to train.

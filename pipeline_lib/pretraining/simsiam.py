@@ -94,7 +94,7 @@ class SimSiam(Method):
     def losses(self, forward: Forward, views: Views, first: bool, generator: torch.Generator) -> Losses:  # noqa: ARG002
         """Eq. 3.2 over the pairs of views, and the segmentation loss of the global ones."""
         embeddings, predictions, logits = forward(views.images, GLOBAL_VIEWS)
-        return self.combined(multi_crop_simsiam_loss(predictions, embeddings), logits, views.masks)
+        return self.combined(multi_crop_simsiam_loss(predictions, embeddings), embeddings[0], logits, views.masks)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The predictor keeps its rate (SimSiam, section 4.1); all else decays."""

@@ -15,13 +15,15 @@ from lightning_fabric import Fabric
 from pipeline_lib.errors import UserError
 from pipeline_lib.pretraining.batches import BatchPlan, ViewBatches
 from pipeline_lib.pretraining.method import Method
-from pipeline_lib.pretraining.monitor import COLLAPSED_BELOW, Monitor
+from pipeline_lib.pretraining.monitor import Monitor
 from pipeline_lib.pretraining.plan import set_rates, sgd
 from pipeline_lib.pretraining.settings import MocoSettings, PretrainSettings, SimSiamSettings
 from pipeline_lib.pretraining.views import ViewMaker, Views
 from pipeline_lib.runtime import all_reduce, progress
 
 _REFERENCE_BATCH = 256
+COLLAPSED_BELOW = 0.1
+"""Spread of embeddings under which a run counts as collapsed; 1 is that of directions spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Pretrainer:
         self._batches = batches
         self._monitor = monitor
         self._peak = optimisation.learning_rate * settings.batch_size / _REFERENCE_BATCH
-        self._sums = torch.zeros(3, dtype=torch.float64)
+        self._sums = torch.zeros(4, dtype=torch.float64)
         self._timing = Timing(0.0, 0.0, 0)
         method.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.to(fabric.device)
@@ -162,9 +164,9 @@ class Pretrainer:
 
     def _end_epoch(self) -> None:
         means = all_reduce(self._sums.to(self.fabric.device, torch.float32)) / self.fabric.world_size
-        total, identity, segmentation = (means / self._batches.steps).tolist()
+        total, identity, segmentation, spread = (means / self._batches.steps).tolist()
         self.epoch, self.step = self.epoch + 1, 0
-        self._sums = torch.zeros(3, dtype=torch.float64)
+        self._sums = torch.zeros(4, dtype=torch.float64)
         if not torch.tensor(total).isfinite():
             raise UserError(
                 f"learning_rate: the loss is not finite in epoch {self.epoch}; a lower rate or pretrain.precision = "
@@ -173,13 +175,13 @@ class Pretrainer:
         every = self.settings.monitor_every
         if self.epoch % every and self.epoch != self.settings.epochs:
             return
-        row = {"epoch": self.epoch, "loss": total, "id_loss": identity, "seg_loss": segmentation}
+        row: dict[str, Any] = {"epoch": self.epoch, "loss": total, "id_loss": identity, "seg_loss": segmentation}
+        row |= {"embedding_std": spread, "collapsed": spread < COLLAPSED_BELOW}
         row |= self._monitor(self.method.network)
-        row["collapsed"] = row["embedding_std"] < COLLAPSED_BELOW
         self.history.append(row)
         if row["collapsed"] and self.fabric.is_global_zero:
             print(
-                f"warning: epoch {self.epoch}: the embeddings have collapsed (spread {row['embedding_std']:.3f} of 1); "
+                f"warning: epoch {self.epoch}: the embeddings have collapsed (spread {spread:.3f} of 1); "
                 "a lower learning rate, a larger batch or MoCo may help",
                 file=sys.stderr,
             )

@@ -139,7 +139,7 @@ def stacked_mask(image: NDArray[np.uint8], mask: NDArray[np.bool_] | None) -> Te
         uint8 (3, H, W), or (4, H, W) with 255 where the mask is set; channels last in memory, as resizing likes it.
     """
     if mask is None:
-        return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
     height, width, _ = image.shape
     channel = torch.from_numpy(mask.astype(np.uint8) * 255)
     if mask.shape != (height, width):
