@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline_lib.data.scenes.settings import SceneSettings
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.masks.settings import MaskSettings
@@ -222,16 +223,6 @@ class SegInsSuite(Settings):
         return tuple(f"{method}-{kind}" for method in self.method for kind in ("baseline", "segins"))
 
 
-class Scenes(Settings):
-    """Generated scenes: digits on textured backgrounds with true boxes and masks."""
-
-    train: Count
-    val: Count
-    side: Annotated[int, Field(ge=32)]
-    most_objects: Count
-    seed: Seed
-
-
 class GivenCheckpoint(Settings):
     """A ResNet that is not trained here: random weights, or a file."""
 
@@ -300,7 +291,7 @@ class Params(Settings):
     bounds: Bounds
     evaluate: Evaluate
     segins_suite: SegInsSuite
-    scenes: Scenes
+    scenes: SceneSettings
     pretrain: PretrainSettings
     simsiam: SimSiamSettings
     moco: MocoSettings

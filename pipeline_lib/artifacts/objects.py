@@ -1,9 +1,9 @@
 """The objects artifact: boxes, classes and masks of a data set's images, and maps of their pixels' classes.
 
 ``objects.parquet`` has one row an object: ``id`` int64 (of the image), ``split``, ``label`` int32, the box ``x0``,
-``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG of
-the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map: ``id``,
-``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
+``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG
+of the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map:
+``id``, ``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
 """
 
 from __future__ import annotations
