@@ -126,6 +126,16 @@ def downstream(changed: str) -> set[str]:
         affected = more
 
 
+SEGINS = [
+    "annotate",
+    "pretrain_baseline",
+    "masks",
+    "pretrain_segins",
+    "linear_eval",
+    "detection",
+    "segmentation",
+    "segins_report",
+]
 CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
 
 
@@ -142,7 +152,9 @@ CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "sel
         ("knn.threshold", CHAIN[-7:]),
         ("train_heads.beta", [*CHAIN[-6:], "bounds"]),
         ("classes.seed", [*CHAIN[-8:], "bounds"]),
-        ("datasets.${item.data}.classes", ["prepare", *CHAIN, "bounds"]),
+        ("datasets.${item.data}.classes", ["prepare", *CHAIN, "bounds", *SEGINS]),
+        ("scenes.seed", {"scenes"}),
+        ("prepare.seed", ["prepare", *CHAIN, "bounds", *SEGINS]),
         ("extract.batch_size", [*CHAIN, "bounds"]),
     ],
 )
@@ -171,5 +183,5 @@ def test_params_of_the_repository_are_valid_and_every_raw_folder_that_needs_no_f
     params = load_params(ROOT / "params.yaml")
     assert params.suite.data == ("digits",)
     for name, dataset in params.datasets.items():
-        if dataset.source not in ("folder", "parquet", "imagenet", "tiny_imagenet"):
+        if dataset.source not in ("folder", "parquet", "imagenet", "tiny_imagenet", "voc", "coco"):
             assert (ROOT / "data" / "raw" / name / ".gitkeep").is_file()

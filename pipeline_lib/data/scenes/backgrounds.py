@@ -1,4 +1,4 @@
-"""Textured backgrounds: a colour gradient, noise at several scales and, on some, stripes; they tell nothing of a class."""
+"""Textured backgrounds: a colour gradient, noise at several scales and, on some, stripes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def _along(side: int, angle: float) -> NDArray[np.float64]:
     """Position of every pixel along a direction, in about [-1, 1], (side, side)."""
     axis = np.linspace(-1, 1, side)
     position: NDArray[np.float64] = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
-    return position / (abs(np.cos(angle)) + abs(np.sin(angle)))
+    position /= abs(np.cos(angle)) + abs(np.sin(angle))
+    return position
 
 
 def _noise(side: int, cells: int, rng: np.random.Generator) -> NDArray[np.float64]:

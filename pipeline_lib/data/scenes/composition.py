@@ -85,7 +85,9 @@ def _place_objects(shapes: DigitShapes, settings: SceneSettings, rng: np.random.
     classes = len(shapes.by_class)
     smallest, largest = (share * settings.side for share in settings.object_size)
     count = int(rng.integers(1, settings.most_objects + 1))
-    size = rng.uniform(max(smallest, _MAIN_SMALLEST * largest), largest) if count > 1 else rng.uniform(smallest, largest)
+    size = (
+        rng.uniform(max(smallest, _MAIN_SMALLEST * largest), largest) if count > 1 else rng.uniform(smallest, largest)
+    )
     main = cut_out(shapes, int(rng.integers(classes)), size, settings.rotation, rng)
     placed = [_at_random(main, settings.side, rng)]
     for _ in range(count - 1):

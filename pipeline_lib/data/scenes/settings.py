@@ -44,5 +44,7 @@ class SceneSettings(Settings):
         if not 0 < low < high < 1:
             raise ValueError(f"object_size = {list(self.object_size)}: allowed: smallest below largest, both in (0, 1)")
         if low * self.side < 8:
-            raise ValueError(f"object_size = {list(self.object_size)}: at least 8 pixels, {8 / self.side:g} of the side")
+            raise ValueError(
+                f"object_size = {list(self.object_size)}: at least 8 pixels, {8 / self.side:g} of the side"
+            )
         return self
