@@ -2,6 +2,7 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_no_stage_but_check_depends_on_all_parameters():
             assert entry not in ("datasets", "backbones", "suite")
 
 
+def is_needed(out: str, dep: str) -> bool:
+    """Whether an output is the dependency or lies in it; targets are data sets, and starts any of the checkpoints."""
+    pattern = dep.replace("${item.target}", "${item.data}").replace("${item.start}", "*")
+    return fnmatch(out, pattern) or out.startswith(dep + "/")
+
+
 def downstream(changed: str) -> set[str]:
     """Stages that rerun when the parameter ``changed`` does, by dvc.yaml's params and artifacts."""
     stages = definition()["stages"]
@@ -120,7 +127,9 @@ def downstream(changed: str) -> set[str]:
     while True:
         outs = {out for name in affected for out in stages[name].get("outs", [])}
         outs |= {next(iter(metric)) for name in affected for metric in stages[name].get("metrics", [])}
-        more = {name for name, body in stages.items() if outs & set(body["deps"])} | affected
+        more = {
+            name for name, body in stages.items() if any(is_needed(out, dep) for out in outs for dep in body["deps"])
+        } | affected
         if more == affected:
             return affected
         affected = more
