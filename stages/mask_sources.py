@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
-from pipeline_lib.backbones.attention_keys import KeyExtractor
+from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.errors import UserError
@@ -64,10 +64,11 @@ def _tokencut(context: SegInsContext, fabric: Any) -> MaskSource:
         raise UserError(f"masks.backbone = {section.backbone}: not one of {allowed}")
     weights = WeightsConfig(**facts.weights.model_dump())
     backbone = build_backbone(BackboneConfig(**(facts.model_dump() | {"weights": weights, "name": section.backbone})))
-    keys, seen = KeyExtractor(backbone), backbone.preprocessing
-    grid = keys.grid(seen.height, seen.width)
-    make = partial(tokencut_masks, fabric, keys, grid, similarity=section.similarity)
-    return MaskSource({"backbone": section.backbone}, ImageInput(seen.height, seen.width, seen.mean, seen.std), make)
+    extractor, seen = AttentionExtractor(backbone, section.projection), backbone.preprocessing
+    grid = extractor.grid(seen.height, seen.width)
+    make = partial(tokencut_masks, fabric, extractor, grid, similarity=section.similarity)
+    metrics = {"backbone": section.backbone, "projection": section.projection}
+    return MaskSource(metrics, ImageInput(seen.height, seen.width, seen.mean, seen.std), make)
 
 
 def _control(context: SegInsContext, _fabric: Any) -> MaskSource:

@@ -1,7 +1,7 @@
 """The masks artifact: one binary pseudo-mask an image of the training split, packed into one array with an index.
 
-``bits.npy`` uint8 holds the packed bits of all masks one after the other, ``offsets.npy`` int64 (n + 1,) where each begins,
-``sizes.npy`` int32 (n, 2) height and width, ``ids.npy`` int64 (n,) the images' ids in the data set's order.
+``bits.npy`` uint8 holds the packed bits of all masks one after the other, ``offsets.npy`` int64 (n + 1,) where each
+begins, ``sizes.npy`` int32 (n, 2) height and width, ``ids.npy`` int64 (n,) the images' ids in the data set's order.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def contracam_masks(
 
 def tokencut_masks(
     fabric: Any,
-    keys_of: torch.nn.Module,
+    features_of: torch.nn.Module,
     grid: tuple[int, int],
     batches: Iterable[ImageBatch],
     *,
@@ -79,7 +79,7 @@ def tokencut_masks(
 
     Args:
         fabric: The launched engine.
-        keys_of: From images (B, 3, H, W) to the keys of their patches (B, h w, d).
+        features_of: From images (B, 3, H, W) to features of their patches (B, h w, d), such as a transformer's keys.
         grid: h and w.
         batches: All images.
         similarity: Cosine similarity above which two patches are joined.
@@ -87,12 +87,12 @@ def tokencut_masks(
     Yields:
         One mask an image; the soft map is the eigenvector scaled to [0, 1].
     """
-    keys_of = fabric.to_device(keys_of)
+    features_of = fabric.to_device(features_of)
     for batch in batches:
         with torch.inference_mode():
-            keys = keys_of(fabric.to_device(batch.images)).cpu().numpy()  # (B, h w, d)
+            features = features_of(fabric.to_device(batch.images)).cpu().numpy()  # (B, h w, d)
         for number in range(batch.wanted):
-            cut = token_cut(keys[number], grid, similarity)
+            cut = token_cut(features[number], grid, similarity)
             size = batch.sizes[number]
             vector = cut.eigenvector - cut.eigenvector.min()
             scaled = torch.from_numpy((vector / max(vector.max(), 1e-20)).astype(np.float32))

@@ -24,6 +24,8 @@ class MaskSettings(Settings):
         expand: ContraCAM: 2 doubles the resolution of the last stage, 1 leaves it.
         positive: ContraCAM: ``image`` (the paper) or ``batch`` (the reference implementation).
         backbone: TokenCut: a key of ``backbones``, a vision transformer.
+        projection: TokenCut: ``key`` (the paper, with DINO), ``value`` or ``query`` of the last block; the keys of
+            DINOv2's are nearly all alike, the values are not.
         similarity: TokenCut: cosine similarity above which two patches are joined (0.2).
         centre_share: Part of the image that the ellipse of ``centre`` covers, as a mask and as a control; at most π/4.
         batch_size: Images a batch; ContraCAM's maps depend on it.
@@ -40,6 +42,7 @@ class MaskSettings(Settings):
     expand: Literal[1, 2]
     positive: Literal["image", "batch"]
     backbone: str
+    projection: Literal["query", "key", "value"]
     similarity: Annotated[float, Field(gt=-1, lt=1)]
     centre_share: Annotated[float, Field(gt=0, le=math.pi / 4)]
     batch_size: Annotated[int, Field(ge=2)]

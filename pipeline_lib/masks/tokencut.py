@@ -34,18 +34,20 @@ class Cut:
     mask: NDArray[np.bool_]
 
 
-def adjacency(keys: NDArray[np.floating[Any]], similarity: float, *, binary: bool = True) -> NDArray[np.floating[Any]]:
+def adjacency(
+    features: NDArray[np.floating[Any]], similarity: float, *, binary: bool = True
+) -> NDArray[np.floating[Any]]:
     """Graph of the patches (Wang et al. 2022, Eq. 4 and section 4.5).
 
     Args:
-        keys: One a patch, (n, d).
+        features: One a patch, (n, d).
         similarity: Cosine similarity above which two patches are joined.
         binary: Joined patches have weight 1; else the similarity.
 
     Returns:
-        (n, n) of the dtype of ``keys``: weights, ``NOT_JOINED`` elsewhere.
+        (n, n) of the dtype of ``features``: weights, ``NOT_JOINED`` elsewhere.
     """
-    unit = keys / np.maximum(np.linalg.norm(keys, axis=1, keepdims=True), 1e-12)  # (n, d)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)  # (n, d)
     cosine = unit @ unit.T  # (n, n)
     weight = np.ones_like(cosine) if binary else cosine
     return np.where(cosine > similarity, weight, np.asarray(NOT_JOINED, dtype=cosine.dtype))
@@ -67,12 +69,13 @@ def second_eigenvector(weights: NDArray[np.floating[Any]]) -> NDArray[np.float64
 
 
 def token_cut(
-    keys: NDArray[np.floating[Any]], grid: tuple[int, int], similarity: float = 0.2, *, binary: bool = True
+    features: NDArray[np.floating[Any]], grid: tuple[int, int], similarity: float = 0.2, *, binary: bool = True
 ) -> Cut:
     """Cut the patches in two and keep the side of the most extreme one (Wang et al. 2022, section 3.3).
 
     Args:
-        keys: Keys of the last block, heads side by side, without class token and registers, (h w, d).
+        features: One a patch, without class token and registers, (h w, d): in the paper the keys of the last block,
+            heads side by side.
         grid: Rows h and columns w of the patches.
         similarity: Cosine similarity above which two patches are joined.
         binary: See :func:`adjacency`.
@@ -83,9 +86,9 @@ def token_cut(
     Raises:
         UserError: There are fewer than two patches, or not as many as the grid has.
     """
-    if len(keys) != grid[0] * grid[1] or len(keys) < 2:
-        raise UserError(f"{len(keys)} patches for a grid of {grid[0]} x {grid[1]}; TokenCut needs at least two")
-    vector = second_eigenvector(adjacency(keys, similarity, binary=binary))
+    if len(features) != grid[0] * grid[1] or len(features) < 2:
+        raise UserError(f"{len(features)} patches for a grid of {grid[0]} x {grid[1]}; TokenCut needs at least two")
+    vector = second_eigenvector(adjacency(features, similarity, binary=binary))
     foreground = vector > vector.mean()
     seed = int(np.abs(vector).argmax())
     if not foreground[seed]:

