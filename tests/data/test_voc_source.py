@@ -180,7 +180,7 @@ def test_objects_follow_the_images_that_a_limit_keeps(kit: Path, tmp_path: Path)
     annotated = open_annotated_source("voc", kit, voc=VocOptions(years=(2007,)))
     prepare_dataset(annotated.source, tmp_path / "images", **{**PREPARE, "limit_per_split": 1})
     dataset = open_dataset(tmp_path / "images")
-    metrics = prepare_objects(annotated, dataset, tmp_path / "objects", {})
+    metrics = prepare_objects(annotated, dataset, tmp_path / "objects", workers=2, made_by={})
     assert (metrics["objects"], metrics["empty_boxes"], metrics["images_with_objects"]) == (2, 2, 2)
     objects = open_objects(tmp_path / "objects")
     shares = []
@@ -200,7 +200,7 @@ def test_real_voc(real_data_dir: Path, tmp_path: Path) -> None:
     assert annotated.class_names == VOC_CLASSES
     metrics = prepare_dataset(annotated.source, tmp_path / "images", **PREPARE)
     assert (metrics["images_train"], metrics["images_val"]) == (54, 66)
-    counts = prepare_objects(annotated, open_dataset(tmp_path / "images"), tmp_path / "objects", {})
+    counts = prepare_objects(annotated, open_dataset(tmp_path / "images"), tmp_path / "objects", workers=2, made_by={})
     assert (counts["objects"], counts["images_with_segmentation"], counts["empty_boxes"]) == (334, 44, 0)
     # Every image with a map has a mask for each of its objects.
     objects = open_objects(tmp_path / "objects")
