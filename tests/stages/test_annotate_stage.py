@@ -24,6 +24,7 @@ def test_scenes_become_images_with_objects(
     tmp_path: Path, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes.run(context(tmp_path, repository, "scenes"))
+    assert capsys.readouterr().out.startswith("scenes: 14 scenes with ")
     annotate.run(context(tmp_path, repository, "annotate", "scenes"))
     dataset = open_dataset(tmp_path / "data" / "annotated" / "scenes" / "images")
     objects = open_objects(tmp_path / "data" / "annotated" / "scenes" / "objects")
