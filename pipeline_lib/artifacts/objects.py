@@ -1,21 +1,24 @@
 """The objects artifact: boxes, classes and masks of a data set's images, and maps of their pixels' classes.
 
 ``objects.parquet`` has one row an object: ``id`` int64 (of the image), ``split``, ``label`` int32, the box ``x0``,
-``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG of
-the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map: ``id``,
-``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
+``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG
+of the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map:
+``id``, ``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
@@ -28,6 +31,7 @@ SCHEMA = 1
 OBJECTS = "objects.parquet"
 SEGMENTATION = "segmentation.parquet"
 IGNORED = 255
+_GROUP_ROWS = 4096
 _OBJECT_COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
@@ -96,13 +100,18 @@ class Objects:
         """Number of objects."""
         return int(self._table.num_rows)
 
-    def of(self, image_id: int) -> ImageObjects:
-        """Objects of an image, in the source's order; empty arrays where it has none."""
+    def of(self, image_id: int, *, with_masks: bool = True) -> ImageObjects:
+        """Objects of an image, in the source's order; empty arrays where it has none.
+
+        Args:
+            image_id: Id of the image.
+            with_masks: ``False`` leaves the masks encoded, which is faster; ``masks`` is ``None`` then.
+        """
         rows = self._table.take(pa.array(np.sort(self._rows.get(int(image_id), np.zeros(0, dtype=np.int64)))))
         boxes = np.stack(
             [np.asarray(rows.column(side), dtype=np.float32) for side in ("x0", "y0", "x1", "y1")], axis=1
         )  # (n, 4)
-        encoded = rows.column("mask").to_pylist()
+        encoded = rows.column("mask").to_pylist() if with_masks else []
         masks = None
         if encoded and all(mask is not None for mask in encoded):
             masks = np.stack([decoded_png(mask) > 0 for mask in encoded])  # (n, H, W)
@@ -123,6 +132,22 @@ class Objects:
         """Those of ``ids`` that have a map of their pixels, in the same order."""
         return [int(image_id) for image_id in ids if int(image_id) in self._maps]
 
+    def with_boxes(self, ids: Iterable[int]) -> list[int]:
+        """Those of ``ids`` whose image has an object that is no crowd, in the same order."""
+        single = pc.invert(self._table.column("crowd"))
+        having = set(self._table.column("id").filter(single).to_pylist())
+        return [int(image_id) for image_id in ids if int(image_id) in having]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are objects and each has a mask."""
+        return len(self) > 0 and self._table.column("mask").null_count == 0
+
+    @property
+    def has_crowds(self) -> bool:
+        """Whether a region of many objects is among the objects."""
+        return bool(pc.any(self._table.column("crowd")).as_py())
+
     def require(self, what: str) -> None:
         """Refuse a data set without objects.
 
@@ -137,6 +162,75 @@ def _grouped(ids: NDArray[np.int64], order: NDArray[np.int64]) -> Iterable[tuple
     starts = np.flatnonzero(np.diff(ids)) + 1
     groups, rows = np.split(ids, starts), np.split(order, starts)
     return ((group, row) for group, row in zip(groups, rows, strict=True) if len(group))
+
+
+class ObjectsWriter:
+    """Context manager that writes an objects artifact row by row; nothing of it is left when the block fails."""
+
+    def __init__(self, folder: Path, class_names: Sequence[str], made_by: Mapping[str, Any]) -> None:
+        """Prepare to write.
+
+        Args:
+            folder: Folder of the artifact.
+            class_names: Names by label; empty where the data set has no objects.
+            made_by: Stage, settings and seed.
+        """
+        self._folder = folder
+        self._class_names = list(class_names)
+        self._made_by = made_by
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ObjectsWriter:
+        with ExitStack() as stack:
+            self._temporary = stack.enter_context(new_folder(self._folder))
+            self._objects = _RowWriter(self._temporary / OBJECTS, _OBJECT_COLUMNS)
+            stack.callback(self._objects.close)
+            self._maps = _RowWriter(self._temporary / SEGMENTATION, _SEGMENTATION_COLUMNS)
+            stack.callback(self._maps.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def add_object(self, row: Mapping[str, Any]) -> None:
+        """Add a row of ``objects.parquet``, columns as the module says."""
+        self._objects.add(row)
+
+    def add_segmentation(self, row: Mapping[str, Any]) -> None:
+        """Add a row of ``segmentation.parquet``."""
+        self._maps.add(row)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if kind is None:
+            self._objects.close()
+            self._maps.close()
+            write_meta(self._temporary, KIND, SCHEMA, self._made_by, {"class_names": self._class_names})
+        return self._stack.__exit__(kind, error, traceback)
+
+
+class _RowWriter:
+    """Collects rows into row groups of a file."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self._schema = schema
+        self._writer: Any = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        if len(self._rows) == _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def close(self) -> None:
+        """Write what is collected, and the footer; a second call does nothing."""
+        if self._writer.is_open:
+            self._flush()
+            self._writer.close()
 
 
 def write_objects(
@@ -155,13 +249,11 @@ def write_objects(
         class_names: Names by label.
         made_by: Stage, settings and seed.
     """
-    with new_folder(folder) as temporary:
-        for name, schema, rows in (
-            (OBJECTS, _OBJECT_COLUMNS, objects),
-            (SEGMENTATION, _SEGMENTATION_COLUMNS, segmentation),
-        ):
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary / name, compression="zstd")
-        write_meta(temporary, KIND, SCHEMA, made_by, {"class_names": list(class_names)})
+    with ObjectsWriter(folder, class_names, made_by) as writer:
+        for row in objects:
+            writer.add_object(row)
+        for row in segmentation:
+            writer.add_segmentation(row)
 
 
 def open_objects(folder: Path) -> Objects:
