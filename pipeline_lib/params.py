@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypedDict, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline_lib.data.records import Labels, Subset
+from pipeline_lib.data.scenes.settings import SceneSettings
+from pipeline_lib.data.voc_splits import EvaluateOn, VocOptions, VocTask
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.heads.settings import HeadSettings
 from pipeline_lib.masks.settings import MaskSettings
@@ -222,16 +225,6 @@ class SegInsSuite(Settings):
         return tuple(f"{method}-{kind}" for method in self.method for kind in ("baseline", "segins"))
 
 
-class Scenes(Settings):
-    """Generated scenes: digits on textured backgrounds with true boxes and masks."""
-
-    train: Count
-    val: Count
-    side: Annotated[int, Field(ge=32)]
-    most_objects: Count
-    seed: Seed
-
-
 class GivenCheckpoint(Settings):
     """A ResNet that is not trained here: random weights, or a file."""
 
@@ -246,13 +239,36 @@ class GivenCheckpoint(Settings):
         return self
 
 
+_VOC_KEYS = ("years", "task", "evaluate_on")
+
+
+class ReadingOptions(TypedDict):
+    """Options of ``pipeline_lib.data.source.open_source``."""
+
+    labels: Labels
+    subset: Subset | None
+    voc: VocOptions
+
+
 class Dataset(Settings):
     """Facts of one data set; its files lie in ``data/raw/<name>``."""
 
     source: SourceKind
     classes: Literal["auto"] | Annotated[int, Field(ge=2)]
-    subset: Literal[50, 100, 200, "100_cmc"] | None = None
-    labels: Literal["auto", "folders", "none"] = "auto"
+    subset: Subset | None = None
+    labels: Labels = "auto"
+    years: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] | None = None
+    task: VocTask = "detection"
+    evaluate_on: EvaluateOn = "auto"
+
+    def reading(self) -> ReadingOptions:
+        """Options of ``pipeline_lib.data.source.open_source``."""
+        voc = VocOptions(self.years, self.task, self.evaluate_on)
+        return {"labels": self.labels, "subset": self.subset, "voc": voc}
+
+    def recorded(self) -> dict[str, Any]:
+        """What the artifacts made of the images record: how they were read, and nothing of other kinds of source."""
+        return self.model_dump(exclude={"classes"} if self.source == "voc" else {"classes", *_VOC_KEYS})
 
 
 class Weights(Settings):
@@ -300,7 +316,7 @@ class Params(Settings):
     bounds: Bounds
     evaluate: Evaluate
     segins_suite: SegInsSuite
-    scenes: Scenes
+    scenes: SceneSettings
     pretrain: PretrainSettings
     simsiam: SimSiamSettings
     moco: MocoSettings

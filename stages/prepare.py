@@ -11,7 +11,7 @@ def run(context: StageContext) -> None:
     """Prepare one data set; files that cannot be decoded are listed in the metrics or stop the run."""
     section = context.params.prepare
     facts = context.params.datasets[context.data]
-    source = open_source(facts.source, context.artifact("raw"), labels=facts.labels, subset=facts.subset)
+    source = open_source(facts.source, context.artifact("raw"), **facts.reading())
     metrics = prepare_dataset(
         source,
         context.artifact("datasets"),
@@ -20,7 +20,7 @@ def run(context: StageContext) -> None:
         limit_per_split=section.limit_per_split,
         seed=section.seed,
         workers=section.workers,
-        made_by=context.made_by(section.model_dump() | facts.model_dump(exclude={"classes"})),
+        made_by=context.made_by(section.model_dump() | facts.recorded()),
     )
     context.write_metrics(metrics)
     context.report(f"{metrics['images']} images, {metrics['unreadable']} unreadable")

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_no_stage_but_check_depends_on_all_parameters():
             assert entry not in ("datasets", "backbones", "suite")
 
 
+def is_needed(out: str, dep: str) -> bool:
+    """Whether an output is the dependency or lies in it; targets are data sets, and starts any of the checkpoints."""
+    pattern = dep.replace("${item.target}", "${item.data}").replace("${item.start}", "*")
+    return fnmatch(out, pattern) or out.startswith(dep + "/")
+
+
 def downstream(changed: str) -> set[str]:
     """Stages that rerun when the parameter ``changed`` does, by dvc.yaml's params and artifacts."""
     stages = definition()["stages"]
@@ -120,12 +127,24 @@ def downstream(changed: str) -> set[str]:
     while True:
         outs = {out for name in affected for out in stages[name].get("outs", [])}
         outs |= {next(iter(metric)) for name in affected for metric in stages[name].get("metrics", [])}
-        more = {name for name, body in stages.items() if outs & set(body["deps"])} | affected
+        more = {
+            name for name, body in stages.items() if any(is_needed(out, dep) for out in outs for dep in body["deps"])
+        } | affected
         if more == affected:
             return affected
         affected = more
 
 
+SEGINS = [
+    "annotate",
+    "pretrain_baseline",
+    "masks",
+    "pretrain_segins",
+    "linear_eval",
+    "detection",
+    "segmentation",
+    "segins_report",
+]
 CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]
 
 
@@ -142,7 +161,9 @@ CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "sel
         ("knn.threshold", CHAIN[-7:]),
         ("train_heads.beta", [*CHAIN[-6:], "bounds"]),
         ("classes.seed", [*CHAIN[-8:], "bounds"]),
-        ("datasets.${item.data}.classes", ["prepare", *CHAIN, "bounds"]),
+        ("datasets.${item.data}.classes", ["prepare", *CHAIN, "bounds", *SEGINS]),
+        ("scenes.seed", {"scenes"}),
+        ("prepare.seed", ["prepare", *CHAIN, "bounds", *SEGINS]),
         ("extract.batch_size", [*CHAIN, "bounds"]),
     ],
 )
@@ -171,5 +192,5 @@ def test_params_of_the_repository_are_valid_and_every_raw_folder_that_needs_no_f
     params = load_params(ROOT / "params.yaml")
     assert params.suite.data == ("digits",)
     for name, dataset in params.datasets.items():
-        if dataset.source not in ("folder", "parquet", "imagenet", "tiny_imagenet"):
+        if dataset.source not in ("folder", "parquet", "imagenet", "tiny_imagenet", "voc", "coco"):
             assert (ROOT / "data" / "raw" / name / ".gitkeep").is_file()

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline_lib.ablation.definitions import Definitions, Group, Row, Table
 from pipeline_lib.published import Figure, Published
 
-PERCENT = ("nmi", "acc", "ari", "nn_acc")
+PERCENT = ("nmi", "acc", "balanced_acc", "ari", "nn_acc")
 """Measures that are shares and shown in percent, as in the thesis."""
 
 _THESIS_DATASET = "ImageNet-100"

@@ -13,6 +13,7 @@ from pipeline_lib.published import Figure
 _TITLES = {
     "nmi": "NMI",
     "acc": "ACC",
+    "balanced_acc": "balanced ACC",
     "ari": "ARI",
     "nn_acc": "NN ACC",
     "nn_count": "neighbours an image",

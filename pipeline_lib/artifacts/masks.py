@@ -1,14 +1,14 @@
 """The masks artifact: one binary pseudo-mask an image of the training split, packed into one array with an index.
 
-``bits.npy`` uint8 holds the packed bits of all masks one after the other, ``offsets.npy`` int64 (n + 1,) where each begins,
-``sizes.npy`` int32 (n, 2) height and width, ``ids.npy`` int64 (n,) the images' ids in the data set's order.
+``bits.npy`` uint8 holds the packed bits of all masks one after the other, ``offsets.npy`` int64 (n + 1,) where each
+begins, ``sizes.npy`` int32 (n, 2) height and width, ``ids.npy`` int64 (n,) the images' ids in the data set's order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,14 +32,15 @@ class Masks:
     Attributes:
         folder: Folder of the artifact.
         source: What made the masks: ``contracam``, ``tokencut``, ``centre``, ``whole``.
-        threshold: Value of the map from which a pixel was taken.
+        threshold: Value of the map above which a pixel was taken; ``auto``: each image's own (Otsu's); ``None``: the
+            source knows none.
         ids: Ids of the images, int64 (n,).
     """
 
     def __init__(self, folder: Path, meta: Mapping[str, Any]) -> None:
         self.folder = folder
         self.source: str = meta["source"]
-        self.threshold: float = meta["threshold"]
+        self.threshold: float | Literal["auto"] | None = meta["threshold"]
         self._digest: str = meta["dataset"]
         self._open()
 
@@ -88,7 +89,7 @@ def write_masks(
     dataset: Dataset,
     *,
     source: str,
-    threshold: float,
+    threshold: float | Literal["auto"] | None,
     made_by: Mapping[str, Any],
 ) -> None:
     """Write the masks of all images of the training split.
@@ -98,7 +99,7 @@ def write_masks(
         masks: One bool (H, W) an image, in the order of the split.
         dataset: The data set.
         source: What made them.
-        threshold: Value of the map from which a pixel was taken.
+        threshold: Value of the map above which a pixel was taken, ``auto`` or ``None``, as in :class:`Masks`.
         made_by: Stage, settings and seed.
 
     Raises:
@@ -112,12 +113,21 @@ def write_masks(
     if len(packed) != len(ids):
         raise UserError(f"{folder}: {len(packed)} masks for the {len(ids)} images of the train split")
     with new_folder(folder) as temporary:
-        np.save(temporary / "bits.npy", np.concatenate(packed))
+        _write_joined(temporary / "bits.npy", packed)
         np.save(temporary / "offsets.npy", np.cumsum([0, *(len(part) for part in packed)], dtype=np.int64))
         np.save(temporary / "sizes.npy", np.asarray(sizes, dtype=np.int32))
         np.save(temporary / "ids.npy", ids)
         fields = {"source": source, "threshold": threshold, "dataset": dataset_digest(dataset)}
         write_meta(temporary, KIND, SCHEMA, made_by, fields)
+
+
+def _write_joined(path: Path, parts: Sequence[NDArray[np.uint8]]) -> None:
+    """The parts as one ``.npy`` array, without joining them in memory: large data sets have gigabytes of masks."""
+    with path.open("wb") as stream:
+        facts = {"descr": "|u1", "fortran_order": False, "shape": (sum(len(part) for part in parts),)}
+        np.lib.format.write_array_header_1_0(stream, facts)
+        for part in parts:
+            stream.write(part.tobytes())
 
 
 def open_masks(folder: Path) -> Masks:

@@ -1,17 +1,19 @@
 """The objects artifact: boxes, classes and masks of a data set's images, and maps of their pixels' classes.
 
 ``objects.parquet`` has one row an object: ``id`` int64 (of the image), ``split``, ``label`` int32, the box ``x0``,
-``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG of
-the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map: ``id``,
-``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
+``y0``, ``x1``, ``y1`` float32 in pixels from 0 with exclusive ends, ``difficult`` and ``crowd`` bool, ``mask`` (a PNG
+of the image's size, not 0 on the object, or null). ``segmentation.parquet`` has one row an image that has a map:
+``id``, ``split``, ``map`` (an 8-bit PNG: 0 background, 1 + label, 255 not counted). Images without objects have no row.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ SCHEMA = 1
 OBJECTS = "objects.parquet"
 SEGMENTATION = "segmentation.parquet"
 IGNORED = 255
+_GROUP_ROWS = 4096
 _OBJECT_COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
@@ -161,6 +164,75 @@ def _grouped(ids: NDArray[np.int64], order: NDArray[np.int64]) -> Iterable[tuple
     return ((group, row) for group, row in zip(groups, rows, strict=True) if len(group))
 
 
+class ObjectsWriter:
+    """Context manager that writes an objects artifact row by row; nothing of it is left when the block fails."""
+
+    def __init__(self, folder: Path, class_names: Sequence[str], made_by: Mapping[str, Any]) -> None:
+        """Prepare to write.
+
+        Args:
+            folder: Folder of the artifact.
+            class_names: Names by label; empty where the data set has no objects.
+            made_by: Stage, settings and seed.
+        """
+        self._folder = folder
+        self._class_names = list(class_names)
+        self._made_by = made_by
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ObjectsWriter:
+        with ExitStack() as stack:
+            self._temporary = stack.enter_context(new_folder(self._folder))
+            self._objects = _RowWriter(self._temporary / OBJECTS, _OBJECT_COLUMNS)
+            stack.callback(self._objects.close)
+            self._maps = _RowWriter(self._temporary / SEGMENTATION, _SEGMENTATION_COLUMNS)
+            stack.callback(self._maps.close)
+            self._stack = stack.pop_all()
+        return self
+
+    def add_object(self, row: Mapping[str, Any]) -> None:
+        """Add a row of ``objects.parquet``, columns as the module says."""
+        self._objects.add(row)
+
+    def add_segmentation(self, row: Mapping[str, Any]) -> None:
+        """Add a row of ``segmentation.parquet``."""
+        self._maps.add(row)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        if kind is None:
+            self._objects.close()
+            self._maps.close()
+            write_meta(self._temporary, KIND, SCHEMA, self._made_by, {"class_names": self._class_names})
+        return self._stack.__exit__(kind, error, traceback)
+
+
+class _RowWriter:
+    """Collects rows into row groups of a file."""
+
+    def __init__(self, path: Path, schema: Any) -> None:
+        self._schema = schema
+        self._writer: Any = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[Mapping[str, Any]] = []
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Add a row."""
+        self._rows.append(row)
+        if len(self._rows) == _GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def close(self) -> None:
+        """Write what is collected, and the footer; a second call does nothing."""
+        if self._writer.is_open:
+            self._flush()
+            self._writer.close()
+
+
 def write_objects(
     folder: Path,
     objects: Iterable[Mapping[str, Any]],
@@ -177,13 +249,11 @@ def write_objects(
         class_names: Names by label.
         made_by: Stage, settings and seed.
     """
-    with new_folder(folder) as temporary:
-        for name, schema, rows in (
-            (OBJECTS, _OBJECT_COLUMNS, objects),
-            (SEGMENTATION, _SEGMENTATION_COLUMNS, segmentation),
-        ):
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary / name, compression="zstd")
-        write_meta(temporary, KIND, SCHEMA, made_by, {"class_names": list(class_names)})
+    with ObjectsWriter(folder, class_names, made_by) as writer:
+        for row in objects:
+            writer.add_object(row)
+        for row in segmentation:
+            writer.add_segmentation(row)
 
 
 def open_objects(folder: Path) -> Objects:

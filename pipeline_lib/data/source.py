@@ -1,10 +1,12 @@
-"""Opens an image source by its kind."""
+"""Opens an image source by its kind, with the objects of its images where the kind has them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline_lib.data.annotations import AnnotatedSource
+from pipeline_lib.data.coco import open_coco
 from pipeline_lib.data.digits import open_digits
 from pipeline_lib.data.fashion_mnist import open_fashion_mnist
 from pipeline_lib.data.food101 import open_food101
@@ -14,9 +16,11 @@ from pipeline_lib.data.parquet import open_parquet
 from pipeline_lib.data.records import Labels, Record, Source, Subset
 from pipeline_lib.data.tiny_imagenet import open_tiny_imagenet
 from pipeline_lib.data.torchvision_arrays import open_cifar10, open_cifar20, open_cifar100, open_stl10
+from pipeline_lib.data.voc import open_voc
+from pipeline_lib.data.voc_splits import VocOptions
 from pipeline_lib.errors import UserError
 
-__all__ = ["KINDS", "Record", "Source", "open_source"]
+__all__ = ["KINDS", "Record", "Source", "open_annotated_source", "open_source"]
 
 _WITHOUT_OPTIONS: dict[str, Callable[[Path], Source]] = {
     "digits": lambda _: open_digits(),
@@ -29,10 +33,17 @@ _WITHOUT_OPTIONS: dict[str, Callable[[Path], Source]] = {
     "tiny_imagenet": open_tiny_imagenet,
     "parquet": open_parquet,
 }
-KINDS = (*_WITHOUT_OPTIONS, "imagenet", "folder")
+KINDS = (*_WITHOUT_OPTIONS, "imagenet", "folder", "voc", "coco")
 
 
-def open_source(kind: str, root: Path, *, labels: Labels = "auto", subset: Subset | None = None) -> Source:
+def open_source(
+    kind: str,
+    root: Path,
+    *,
+    labels: Labels = "auto",
+    subset: Subset | None = None,
+    voc: VocOptions | None = None,
+) -> Source:
     """Open an image source; files are checked now, images are read later.
 
     Args:
@@ -41,6 +52,7 @@ def open_source(kind: str, root: Path, *, labels: Labels = "auto", subset: Subse
             ``digits``, which comes with scikit-learn.
         labels: Where ``folder`` takes labels from, see ``open_folder``.
         subset: Which classes ``imagenet`` takes, see ``open_imagenet``.
+        voc: Years, task and splits of ``voc``.
 
     Returns:
         The source.
@@ -49,6 +61,35 @@ def open_source(kind: str, root: Path, *, labels: Labels = "auto", subset: Subse
         UserError: The kind is unknown, an option belongs to another kind, or the files are not as the kind wants them.
         MissingFileError: Files are absent and could not be downloaded.
     """
+    return open_annotated_source(kind, root, labels=labels, subset=subset, voc=voc).source
+
+
+def open_annotated_source(
+    kind: str,
+    root: Path,
+    *,
+    labels: Labels = "auto",
+    subset: Subset | None = None,
+    voc: VocOptions | None = None,
+) -> AnnotatedSource:
+    """Open an image source with the objects of its images; arguments and errors are those of ``open_source``.
+
+    Returns:
+        The source; only ``voc`` and ``coco`` have objects.
+    """
+    _check_options(kind, labels, subset, voc)
+    if kind == "voc":
+        return open_voc(root, voc)
+    if kind == "coco":
+        return open_coco(root)
+    if kind == "folder":
+        return AnnotatedSource(open_folder(root, labels))
+    if kind == "imagenet":
+        return AnnotatedSource(open_imagenet(root, subset))
+    return AnnotatedSource(_WITHOUT_OPTIONS[kind](root))
+
+
+def _check_options(kind: str, labels: Labels, subset: Subset | None, voc: VocOptions | None) -> None:
     if kind not in KINDS:
         raise UserError(f"data kind: got {kind!r}, allowed are {', '.join(KINDS)}")
     if labels != "auto" and kind != "folder":
@@ -57,8 +98,5 @@ def open_source(kind: str, root: Path, *, labels: Labels = "auto", subset: Subse
         )
     if subset is not None and kind != "imagenet":
         raise UserError(f"data subset: got {subset!r} with kind {kind!r}, allowed is null; only 'imagenet' has subsets")
-    if kind == "folder":
-        return open_folder(root, labels)
-    if kind == "imagenet":
-        return open_imagenet(root, subset)
-    return _WITHOUT_OPTIONS[kind](root)
+    if voc not in (None, VocOptions()) and kind != "voc":
+        raise UserError(f"data years, task, evaluate_on: got {voc} with kind {kind!r}; only 'voc' has them")

@@ -93,6 +93,9 @@ def clustering_figures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[n
 def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dict[str, Any]:
     """ACC, NMI and ARI of every clustering against the true classes; the only use of labels in UCLS.
 
+    ``balanced_acc``, the mean recall of the classes under the matching of ACC, stands beside them: on unbalanced
+    classes ACC alone hides the small ones.
+
     Args:
         clusterings: The clusterings.
         labels: True classes, (n,), -1 where unknown.
@@ -101,6 +104,8 @@ def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dic
         Flat figures; ``heads_mean_…`` and ``heads_sd_…`` are over the heads.
     """
     figures = clustering_figures(clusterings.single(), labels)
+    for name, predicted in clusterings.single().items():
+        figures[f"{name}_balanced_acc"] = clustering_metrics(labels, predicted).balanced_acc
     every = [clustering_metrics(labels, head).as_dict() for head in clusterings.heads]
     for measure in _MEASURES:
         values = [metrics[measure] for metrics in every]

@@ -112,20 +112,20 @@ def write_gallery(
     _draw_header(ImageDraw.Draw(canvas), len(rows), classes, name)
     for number, row in enumerate(rows):
         _draw_row(canvas, _HEADER + number * (SIDE + _SPACE), row, thumbnails)
-    write_atomically(path, _encoded(canvas, LARGEST_FILE))
+    write_atomically(path, encoded_below(canvas, LARGEST_FILE))
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, rows: int, classes: int, name: str) -> None:
     which = f"{classes} clusters" if rows == classes else f"the {rows} largest of {classes} clusters"
-    draw.text((_MARGIN, _MARGIN), f"{name}: {which}", _INK, _font(15, bold=True))
-    draw.text((_MOST_LEFT, _HEADER - 8), "most confident", _FAINT_INK, _font(12), anchor="ls")
-    draw.text((_LEAST_LEFT, _HEADER - 8), "least confident", _FAINT_INK, _font(12), anchor="ls")
+    draw.text((_MARGIN, _MARGIN), f"{name}: {which}", _INK, font(15, bold=True))
+    draw.text((_MOST_LEFT, _HEADER - 8), "most confident", _FAINT_INK, font(12), anchor="ls")
+    draw.text((_LEAST_LEFT, _HEADER - 8), "least confident", _FAINT_INK, font(12), anchor="ls")
 
 
 def _draw_row(canvas: Image.Image, top: int, row: ClusterRow, thumbnails: Mapping[int, Image.Image]) -> None:
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, top + 20), f"cluster {row.cluster}", _INK, _font(13, bold=True), anchor="ls")
-    draw.text((_MARGIN, top + 38), _facts(row), _FAINT_INK, _font(12), anchor="ls")
+    draw.text((_MARGIN, top + 20), f"cluster {row.cluster}", _INK, font(13, bold=True), anchor="ls")
+    draw.text((_MARGIN, top + 38), _facts(row), _FAINT_INK, font(12), anchor="ls")
     for left, images in ((_MOST_LEFT, row.most_confident), (_LEAST_LEFT, row.least_confident)):
         for column, image in enumerate(images):
             canvas.paste(thumbnails[image], (left + column * (SIDE + _SPACE), top))
@@ -139,13 +139,14 @@ def _facts(row: ClusterRow) -> str:
     return f"{row.count:,} image{'s' if row.count > 1 else ''}, mean p {probability:.2f}"
 
 
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans of ``size`` pixels."""
     # Matplotlib brings its font along: the same letters on every machine.
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _encoded(canvas: Image.Image, limit: int) -> bytes:
+def encoded_below(canvas: Image.Image, limit: int) -> bytes:
     """PNG bytes with as many levels of each colour, 256 to ``_FEWEST_LEVELS``, as stay below ``limit`` bytes."""
     levels = 256
     while True:

@@ -38,6 +38,15 @@ def test_single_labellings_have_the_names_of_the_report():
     np.testing.assert_array_equal(single["ensemble"], RENAMED)
 
 
+def test_balanced_accuracy_shows_what_a_small_class_costs():
+    labels = np.array([0] * 8 + [1] * 2, dtype=np.int32)
+    merged = np.zeros(10, dtype=np.int32)
+    found = clusterings(heads=np.stack([labels]), best_head=0, ensemble=labels, self_trained=merged, classes=2)
+    figures = labelled_figures(found, labels)
+    assert (figures["self_trained_acc"], figures["self_trained_balanced_acc"]) == (0.8, 0.5)
+    assert figures["ensemble_balanced_acc"] == 1.0
+
+
 def test_labelled_figures_of_a_hand_made_case():
     # MERGED: H(class) = ln 3, H(cluster) = ln 3 - 2/3 ln 2 = mutual information. Pairs: of 15, 3 are in one class, 7 in
     # one cluster, 3 in both; expected by chance 3 * 7 / 15 = 1.4, so ARI = (3 - 1.4) / (5 - 1.4).
@@ -53,6 +62,9 @@ def test_labelled_figures_of_a_hand_made_case():
         "self_trained_acc": 0.6667,
         "self_trained_nmi": merged_nmi,
         "self_trained_ari": 0.4444,
+        "best_head_balanced_acc": 0.3333,
+        "ensemble_balanced_acc": 1.0,
+        "self_trained_balanced_acc": 0.6667,
         "heads_mean_acc": 0.6667,
         "heads_sd_acc": 0.3333,
         "heads_mean_nmi": 0.5,

@@ -1,0 +1,77 @@
+"""What each ``masks.source`` of params.yaml needs: its network, what the network gets of an image, and the method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pipeline_lib.artifacts.checkpoint import open_checkpoint
+from pipeline_lib.backbones.attention_features import AttentionExtractor
+from pipeline_lib.backbones.build import build_backbone
+from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
+from pipeline_lib.errors import UserError
+from pipeline_lib.masks.batches import ImageBatch, ImageInput
+from pipeline_lib.masks.controls import centre_ellipse, whole_image
+from pipeline_lib.masks.making import PseudoMask, contracam_masks, control_masks, tokencut_masks
+from pipeline_lib.masks.network import checkpoint_network
+from stages.segins_command_line import SegInsContext
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """A way to make masks, ready to run.
+
+    Attributes:
+        facts: What the metrics say of it.
+        image_input: What it gets of an image.
+        make: From the batches of all images to their masks.
+    """
+
+    facts: dict[str, Any]
+    image_input: ImageInput
+    make: Callable[[Iterable[ImageBatch]], Iterator[PseudoMask]]
+
+
+def mask_source(context: SegInsContext, fabric: Any) -> MaskSource:
+    """The source that ``masks.source`` names."""
+    builders = {"contracam": _contracam, "tokencut": _tokencut, "centre": _control, "whole": _control}
+    return builders[context.params.masks.source](context, fabric)
+
+
+def _contracam(context: SegInsContext, fabric: Any) -> MaskSource:
+    section = context.params.masks
+    checkpoint = open_checkpoint(context.checkpoint(f"{context.method}-baseline"))
+    network = checkpoint_network(checkpoint, section.expand)
+    make = partial(
+        contracam_masks,
+        fabric,
+        network,
+        iterations=section.iterations,
+        positive=section.positive,
+        threshold=section.threshold,
+    )
+    image_input = ImageInput(section.image_size, section.image_size, checkpoint.mean, checkpoint.std)
+    return MaskSource({"embedding": network.embedding_source, "threshold": section.threshold}, image_input, make)
+
+
+def _tokencut(context: SegInsContext, fabric: Any) -> MaskSource:
+    section = context.params.masks
+    facts = context.params.backbones.get(section.backbone)
+    if facts is None:
+        allowed = ", ".join(context.params.backbones)
+        raise UserError(f"masks.backbone = {section.backbone}: not one of {allowed}")
+    weights = WeightsConfig(**facts.weights.model_dump())
+    backbone = build_backbone(BackboneConfig(**(facts.model_dump() | {"weights": weights, "name": section.backbone})))
+    extractor, seen = AttentionExtractor(backbone, section.projection), backbone.preprocessing
+    grid = extractor.grid(seen.height, seen.width)
+    make = partial(tokencut_masks, fabric, extractor, grid, similarity=section.similarity)
+    metrics = {"backbone": section.backbone, "projection": section.projection}
+    return MaskSource(metrics, ImageInput(seen.height, seen.width, seen.mean, seen.std), make)
+
+
+def _control(context: SegInsContext, _fabric: Any) -> MaskSource:
+    section = context.params.masks
+    control = whole_image if section.source == "whole" else partial(centre_ellipse, share=section.centre_share)
+    return MaskSource({}, ImageInput(1, 1, (0, 0, 0), (1, 1, 1)), partial(control_masks, control=control))

@@ -1,0 +1,70 @@
+"""Class-agnostic pseudo-masks of the training images (thesis 3.1.2), scored where truth exists."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PIL import Image
+
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.dataset import Dataset, open_dataset
+from pipeline_lib.artifacts.masks import write_masks
+from pipeline_lib.artifacts.objects import open_objects
+from pipeline_lib.data.decoding import decode
+from pipeline_lib.masks.batches import image_batches
+from pipeline_lib.masks.collecting import CollectedMasks
+from pipeline_lib.masks.truth import image_truth
+from pipeline_lib.report.mask_gallery import MaskSample, sample_rows, write_mask_gallery
+from stages.mask_sources import mask_source
+from stages.segins_command_line import SegInsContext, run_segins_stage
+
+
+def run(context: SegInsContext) -> None:
+    """Make the masks, score them and draw some."""
+    section = context.params.masks
+    fabric = runtime.start(section.device, seed=section.seed)
+    dataset, objects = open_dataset(context.images()), open_objects(context.objects())
+    ids = dataset.ids("train")
+    read = partial(_decoded, dataset)
+    source = mask_source(context, fabric)
+    batches = image_batches(
+        len(ids),
+        read,
+        source.image_input,
+        batch_size=section.batch_size,
+        longest_side=section.longest_side,
+        seed=section.seed,
+        workers=section.workers,
+    )
+    collected = CollectedMasks(
+        len(ids),
+        lambda row, image_size, size: image_truth(objects, int(ids[row]), image_size, size),
+        section.centre_share,
+        sample_rows(len(ids)),
+    )
+    collected.add_all(source.make(batches))
+    summary = collected.summary()
+    context.write_metrics({"source": section.source, **source.facts, **collected.metrics()})
+    write_masks(
+        context.masks(),
+        collected.in_order(),
+        dataset,
+        source=section.source,
+        threshold=source.facts.get("threshold"),
+        made_by=context.made_by(section.model_dump()),
+    )
+    samples = []
+    for row, (made, truth) in sorted(collected.samples.items()):
+        objects_of_row, boxes = (None, None) if truth is None else (truth.on_objects, truth.boxes)
+        samples.append(MaskSample(read(row), made.soft, made.mask, objects_of_row, boxes))
+    picture = context.root / "reports" / f"segins-{context.data}" / f"masks-{context.method}.png"
+    write_mask_gallery(picture, samples, f"{context.data}: {section.source}, {context.method}", summary)
+    context.report(summary)
+
+
+def _decoded(dataset: Dataset, row: int) -> Image.Image:
+    return decode(dataset.image("train", row), dataset.name("train", row))
+
+
+if __name__ == "__main__":
+    run_segins_stage(run, "masks", "Make class-agnostic pseudo-masks of the training images.", ("data", "method"))
