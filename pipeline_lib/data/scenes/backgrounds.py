@@ -32,8 +32,10 @@ def textured_background(side: int, rng: np.random.Generator) -> NDArray[np.float
     if rng.random() < _STRIPES_SHARE:
         textures.append(_stripes(side, rng))
         colours.append(rng.uniform(0.03, 0.10) * (1 + rng.uniform(-0.6, 0.6, size=3)))
-    stacked = np.stack(textures, axis=-1)  # (side, side, textures)
-    pixels = base.astype(np.float32) + stacked @ np.stack(colours).astype(np.float32)  # (side, side, 3)
+    pixels = np.broadcast_to(base.astype(np.float32), (side, side, 3)).copy()
+    # A matrix product would round as the machine's linear algebra library does; scenes are to be equal everywhere.
+    for texture, colour in zip(textures, colours, strict=True):
+        pixels += texture[..., None] * colour.astype(np.float32)
     clipped: NDArray[np.float32] = np.clip(pixels, 0, 1)
     return clipped
 
