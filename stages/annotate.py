@@ -25,7 +25,9 @@ def run(context: SegInsContext) -> None:
         workers=section.workers,
         made_by=made_by,
     )
-    objects = prepare_objects(annotated, open_dataset(context.images()), context.objects(), made_by)
+    objects = prepare_objects(
+        annotated, open_dataset(context.images()), context.objects(), workers=section.workers, made_by=made_by
+    )
     context.write_metrics(images | objects)
     context.report(
         f"{images['images']} images, {images['unreadable']} unreadable; {objects['objects']} objects, "

@@ -23,6 +23,7 @@ MACHINE_SETTINGS = {
     "query_rows",
     "base_rows",
     "features_in_memory_gb",
+    "images_in_memory_gb",
     "checkpoint_seconds",
 }
 
@@ -95,7 +96,8 @@ class StageContext:
         """Say on standard output what the stage did, with its time and peak memory."""
         seconds = time.monotonic() - self.started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{self.stage}@{self.run}: {text} [{seconds:.1f} s, peak {peak:.2f} GB]", flush=True)
+        name = f"{self.stage}@{self.run}" if self.run else self.stage
+        print(f"{name}: {text} [{seconds:.1f} s, peak {peak:.2f} GB]", flush=True)
 
 
 def stage_context(stage: str, description: str, *, with_backbone: bool = True) -> StageContext:

@@ -5,6 +5,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pipeline_lib.data.source import KINDS
+from pipeline_lib.data.voc_splits import VocOptions
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.params import SourceKind, load_params
 
@@ -133,3 +134,19 @@ def test_the_readme_gives_the_launcher_as_dvc_parses_it(override):
     readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
     assert f"-S '{override}'" in readme
     assert OverridesParser.create().parse_override(override).value() == "torchrun --standalone --nproc-per-node=2"
+
+
+def test_voc_options_reach_the_reader_and_are_recorded_for_voc_alone(repository: Path) -> None:
+    datasets = load_params(repository / "params.yaml").datasets
+    assert datasets["voc0712"].reading()["voc"] == VocOptions((2007, 2012), "detection", "test")
+    assert datasets["voc0712"].recorded() == {
+        "source": "voc",
+        "subset": None,
+        "labels": "auto",
+        "years": (2007, 2012),
+        "task": "detection",
+        "evaluate_on": "test",
+    }
+    assert datasets["digits"].recorded() == {"source": "digits", "subset": None, "labels": "auto"}
+    with pytest.raises(UserError, match=r"datasets.voc2007.task = 'depth': allowed"):
+        load_params(repository / "params.yaml", {"datasets.voc2007.task": "depth"})

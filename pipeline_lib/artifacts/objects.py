@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
@@ -99,13 +100,18 @@ class Objects:
         """Number of objects."""
         return int(self._table.num_rows)
 
-    def of(self, image_id: int) -> ImageObjects:
-        """Objects of an image, in the source's order; empty arrays where it has none."""
+    def of(self, image_id: int, *, with_masks: bool = True) -> ImageObjects:
+        """Objects of an image, in the source's order; empty arrays where it has none.
+
+        Args:
+            image_id: Id of the image.
+            with_masks: ``False`` leaves the masks encoded, which is faster; ``masks`` is ``None`` then.
+        """
         rows = self._table.take(pa.array(np.sort(self._rows.get(int(image_id), np.zeros(0, dtype=np.int64)))))
         boxes = np.stack(
             [np.asarray(rows.column(side), dtype=np.float32) for side in ("x0", "y0", "x1", "y1")], axis=1
         )  # (n, 4)
-        encoded = rows.column("mask").to_pylist()
+        encoded = rows.column("mask").to_pylist() if with_masks else []
         masks = None
         if encoded and all(mask is not None for mask in encoded):
             masks = np.stack([decoded_png(mask) > 0 for mask in encoded])  # (n, H, W)
@@ -125,6 +131,22 @@ class Objects:
     def with_segmentation(self, ids: Iterable[int]) -> list[int]:
         """Those of ``ids`` that have a map of their pixels, in the same order."""
         return [int(image_id) for image_id in ids if int(image_id) in self._maps]
+
+    def with_boxes(self, ids: Iterable[int]) -> list[int]:
+        """Those of ``ids`` whose image has an object that is no crowd, in the same order."""
+        single = pc.invert(self._table.column("crowd"))
+        having = set(self._table.column("id").filter(single).to_pylist())
+        return [int(image_id) for image_id in ids if int(image_id) in having]
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are objects and each has a mask."""
+        return len(self) > 0 and self._table.column("mask").null_count == 0
+
+    @property
+    def has_crowds(self) -> bool:
+        """Whether a region of many objects is among the objects."""
+        return bool(pc.any(self._table.column("crowd")).as_py())
 
     def require(self, what: str) -> None:
         """Refuse a data set without objects.

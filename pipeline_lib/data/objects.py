@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.objects import ObjectsWriter, encoded_png
-from pipeline_lib.data.annotations import AnnotatedSource, Box, ImageAnnotation, ObjectAnnotation
+from pipeline_lib.data.annotations import AnnotatedSource, Box, ImageAnnotation
+from pipeline_lib.data.threads import map_in_order
 from pipeline_lib.runtime import progress
 
+_COUNTED = (
+    "objects",
+    "objects_with_mask",
+    "difficult_objects",
+    "crowds",
+    "empty_boxes",
+    "images_with_objects",
+    "images_with_segmentation",
+)
 
-class _Tally:
-    """Counts what the metrics tell."""
 
-    def __init__(self) -> None:
-        self.objects = 0
-        self.with_mask = 0
-        self.difficult = 0
-        self.crowd = 0
-        self.empty_boxes = 0
-        self.maps = 0
-        self.with_objects = 0
-        self.shares = 0.0
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of one image, and what the metrics count of it."""
 
-    def add(self, thing: ObjectAnnotation, share: float) -> None:
-        """Count an object whose box is this share of its image."""
-        self.objects += 1
-        self.with_mask += thing.mask is not None
-        self.difficult += thing.difficult
-        self.crowd += thing.crowd
-        self.shares += share
-
-    def metrics(self) -> dict[str, Any]:
-        """The metrics, see ``prepare_objects``."""
-        return {
-            "objects": self.objects,
-            "objects_with_mask": self.with_mask,
-            "difficult_objects": self.difficult,
-            "crowds": self.crowd,
-            "empty_boxes": self.empty_boxes,
-            "images_with_objects": self.with_objects,
-            "images_with_segmentation": self.maps,
-            "mean_box_share": self.shares / self.objects if self.objects else None,
-        }
+    objects: list[dict[str, Any]]
+    segmentation: dict[str, Any] | None
+    shares: list[float]
+    empty_boxes: int
 
 
 def prepare_objects(
-    annotated: AnnotatedSource, dataset: Dataset, out: Path, made_by: Mapping[str, Any]
+    annotated: AnnotatedSource, dataset: Dataset, out: Path, *, workers: int, made_by: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write the objects of the images that a prepared data set holds.
 
@@ -60,6 +46,7 @@ def prepare_objects(
         annotated: The source that the data set was made of.
         dataset: The data set; its ids are positions in the source.
         out: Folder of the artifact.
+        workers: Threads that decode and encode masks; the artifact does not depend on it.
         made_by: Stage, settings and seed.
 
     Returns:
@@ -70,32 +57,48 @@ def prepare_objects(
     Raises:
         UserError: A map or mask of an image is damaged or does not fit it.
     """
-    tally = _Tally()
+    counts = dict.fromkeys(_COUNTED, 0)
+    shares: list[float] = []
+    read = annotated.annotation
     with ObjectsWriter(out, annotated.class_names, made_by) as writer:
-        if annotated.annotation is not None:
+        if read is not None:
             items = [(int(id), split) for split in dataset.splits for id in dataset.ids(split)]
-            for id, split in progress(items, "objects", unit="image"):
-                _write_image(writer, tally, id, split, annotated.annotation(id))
-    return tally.metrics()
+            rows = map_in_order(lambda item: _rows(*item, read(item[0])), items, workers)
+            for _, image in progress(rows, "objects", total=len(items), unit="image"):
+                for row in image.objects:
+                    writer.add_object(row)
+                if image.segmentation is not None:
+                    writer.add_segmentation(image.segmentation)
+                _count(counts, image)
+                shares += image.shares
+    return {**counts, "mean_box_share": math.fsum(shares) / len(shares) if shares else None}
 
 
-def _write_image(writer: ObjectsWriter, tally: _Tally, id: int, split: str, image: ImageAnnotation) -> None:
+def _count(counts: dict[str, int], image: _Rows) -> None:
+    counts["objects"] += len(image.objects)
+    counts["objects_with_mask"] += sum(row["mask"] is not None for row in image.objects)
+    counts["difficult_objects"] += sum(row["difficult"] for row in image.objects)
+    counts["crowds"] += sum(row["crowd"] for row in image.objects)
+    counts["empty_boxes"] += image.empty_boxes
+    counts["images_with_objects"] += bool(image.objects)
+    counts["images_with_segmentation"] += image.segmentation is not None
+
+
+def _rows(id: int, split: str, image: ImageAnnotation) -> _Rows:
     height, width = image.size
-    before = tally.objects
+    objects, shares = [], []
     for thing in image.objects:
         x0, y0, x1, y1 = _cut(thing.box, image.size)
         if x1 <= x0 or y1 <= y0:
-            tally.empty_boxes += 1
             continue
-        tally.add(thing, (x1 - x0) * (y1 - y0) / (height * width))
+        shares.append((x1 - x0) * (y1 - y0) / (height * width))
         sides = {"x0": x0, "y0": y0, "x1": x1, "y1": y1}
         facts = {"label": thing.label, "difficult": thing.difficult, "crowd": thing.crowd}
         mask = None if thing.mask is None else encoded_png(thing.mask)
-        writer.add_object({"id": id, "split": split, **facts, **sides, "mask": mask})
-    tally.with_objects += tally.objects > before
-    if image.segmentation is not None:
-        tally.maps += 1
-        writer.add_segmentation({"id": id, "split": split, "map": encoded_png(np.asarray(image.segmentation))})
+        objects.append({"id": id, "split": split, **facts, **sides, "mask": mask})
+    values = image.segmentation
+    segmentation = None if values is None else {"id": id, "split": split, "map": encoded_png(values)}
+    return _Rows(objects, segmentation, shares, len(image.objects) - len(objects))
 
 
 def _cut(box: Box, size: tuple[int, int]) -> Box:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,11 @@ from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.data.decoding import UndecodableImageError, decode_with_mode
 from pipeline_lib.data.records import Record, Source
 from pipeline_lib.data.selection import choose_images, chosen_split
+from pipeline_lib.data.threads import map_in_order
 from pipeline_lib.errors import UserError
 from pipeline_lib.runtime import progress
 
-_WAITING_PER_WORKER = 8
 _LISTED = 20
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class _Tally:
@@ -125,7 +122,7 @@ def _write_readable(
         return _inspect(item[2], source.root)
 
     tally = _Tally()
-    inspected = _map_in_order(inspect, chosen_split(source.records(), choice), workers)
+    inspected = map_in_order(inspect, chosen_split(source.records(), choice), workers)
     total = sum(int((chosen >= 0).sum()) for chosen in choice.values())
     for (id, split, record), facts in progress(inspected, "prepare", total=total, unit="image"):
         if not isinstance(facts, UndecodableImageError):
@@ -152,19 +149,6 @@ def _inspect(record: Record, root: Path | None) -> tuple[int, int, str] | Undeco
 
 def _name(record: Record) -> str:
     return record.path if record.path is not None else record.origin
-
-
-def _map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
-    """Apply ``function`` in threads, keep the order, and hold no more than a few items a thread at a time."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for item in items:
-            waiting.append((item, pool.submit(function, item)))
-            if len(waiting) >= workers * _WAITING_PER_WORKER:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for done, future in waiting:
-            yield done, future.result()
 
 
 def _spread(name: str, counts: Counter[int]) -> dict[str, int]:

@@ -19,7 +19,9 @@ class LinearEvalSettings(Settings):
     """A linear classifier on frozen pooled features (MoCo's protocol).
 
     Attributes:
-        image_size: Side of the crop, pixels.
+        image_size: Side of the crop, pixels (224).
+        augment: Train on random resized crops drawn anew every epoch, as the protocol does; false: on centre crops,
+            whose features are computed once.
         epochs: Passes over the training images (200 in the thesis).
         learning_rate: Rate for a batch of 256 (30).
         milestones: Shares of the training after which the rate falls to a tenth.
@@ -31,6 +33,7 @@ class LinearEvalSettings(Settings):
     """
 
     image_size: Annotated[int, Field(ge=32)]
+    augment: bool
     epochs: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     milestones: Milestones
@@ -48,14 +51,24 @@ class DetectionSettings(Settings):
         masks: Also train the mask head (Mask R-CNN).
         metric: ``voc`` (2007's 11 points), ``voc_area`` or ``coco``.
         iterations: Training steps (24,000 on VOC, 180,000 for COCO 2x).
-        batch_size: Images a step (16).
+        batch_size: Images a step, over all processes (16).
         learning_rate: Peak rate (0.02).
         milestones: Shares of the training after which the rate falls to a tenth.
-        warmup: Steps over which the rate grows (100 on VOC).
+        warmup: Steps over which the rate grows from a thousandth (100 on VOC).
         short_sides: Sides that the shorter side is resized to in training, one drawn an image; the last one in testing.
         longest_side: Largest longer side, pixels.
+        anchor_sizes: Roots of the anchors' areas, pixels of the resized image (32 to 512).
+        anchors: Anchors an image that the proposals' losses are taken over (256).
         rois: Regions an image that the second stage is trained on (512).
-        proposals: Regions an image that are tested (1,000).
+        region_size: Bins a side of a region (14).
+        training_proposals: Proposals an image in training (2,000).
+        proposals: Proposals an image that are tested (1,000).
+        score_threshold: Least score of a detection (0.05).
+        detections: Most detections an image (100).
+        precise_batches: Training batches over which the statistics of batch normalisation are taken anew at the end
+            (200); 0 keeps the running ones.
+        test_images: How many images of the test split are evaluated, evenly spread; ``null`` for all.
+        workers: Processes that decode; 0 decodes in the training process.
         device: Where to compute.
         checkpoint_seconds: Least time between two writes of the resumable state.
         seed: Seed of weights, order and sampling.
@@ -68,10 +81,19 @@ class DetectionSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)]
     milestones: Milestones
     warmup: Annotated[int, Field(ge=0)]
-    short_sides: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
-    longest_side: Positive
-    rois: Positive
+    short_sides: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(strict=False, min_length=1)]
+    longest_side: Annotated[int, Field(ge=32)]
+    anchor_sizes: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+    anchors: Annotated[int, Field(ge=2)]
+    rois: Annotated[int, Field(ge=4)]
+    region_size: Annotated[int, Field(ge=2)]
+    training_proposals: Positive
     proposals: Positive
+    score_threshold: Annotated[float, Field(ge=0, lt=1)]
+    detections: Positive
+    precise_batches: Annotated[int, Field(ge=0)]
+    test_images: Positive | None
+    workers: Annotated[int, Field(ge=0)]
     device: Device
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     seed: Seed
@@ -85,7 +107,9 @@ class SegmentationSettings(Settings):
         iterations: Training steps (40,000).
         batch_size: Images a step (16).
         learning_rate: Rate at the start, with polynomial decay (0.01).
+        short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
         crop_size: Side of the training crop, pixels (512).
+        workers: Processes that decode.
         device: Where to compute.
         checkpoint_seconds: Least time between two writes of the resumable state.
         seed: Seed of weights, order and crops.
@@ -95,7 +119,9 @@ class SegmentationSettings(Settings):
     iterations: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
+    short_side: Positive | None
     crop_size: Annotated[int, Field(ge=32)]
+    workers: Annotated[int, Field(ge=0)]
     device: Device
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     seed: Seed

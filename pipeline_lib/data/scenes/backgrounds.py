@@ -13,7 +13,7 @@ _LOWEST, _HIGHEST = 0.25, 0.75
 
 
 def textured_background(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a background.
+    """Draw a background: one colour, and grey textures each of which is added in a colour of its own.
 
     Args:
         side: Height and width, pixels.
@@ -22,48 +22,42 @@ def textured_background(side: int, rng: np.random.Generator) -> NDArray[np.float
     Returns:
         float32 (side, side, 3), RGB in [0, 1].
     """
-    pixels = _gradient(side, rng)
+    base = rng.uniform(_LOWEST, _HIGHEST) + rng.uniform(-0.12, 0.12, size=3)
+    textures = [_along(side, rng.uniform(0, 2 * np.pi))]
+    colours = [rng.uniform(-0.1, 0.1, size=3)]
     for cells in _NOISE_CELLS:
         strength = rng.uniform(0.02, 0.16) * (_NOISE_CELLS[0] / cells) ** 0.5
-        pixels = pixels + strength * _noise(side, cells, rng)
+        textures.append(_noise(side, cells, rng))
+        colours.append(strength * (1 + rng.uniform(-0.7, 0.7, size=3)))
     if rng.random() < _STRIPES_SHARE:
-        pixels = pixels + _stripes(side, rng)
-    return np.clip(pixels, 0, 1).astype(np.float32)
+        textures.append(_stripes(side, rng))
+        colours.append(rng.uniform(0.03, 0.10) * (1 + rng.uniform(-0.6, 0.6, size=3)))
+    pixels = np.broadcast_to(base.astype(np.float32), (side, side, 3)).copy()
+    # A matrix product would round as the machine's linear algebra library does; scenes are to be equal everywhere.
+    for texture, colour in zip(textures, colours, strict=True):
+        pixels += texture[..., None] * colour.astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(pixels, 0, 1)
+    return clipped
 
 
-def muted_colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """A colour of middle brightness and low saturation, RGB (3,)."""
-    grey = rng.uniform(_LOWEST, _HIGHEST)
-    return np.clip(grey + rng.uniform(-0.12, 0.12, size=3), 0, 1)
-
-
-def _gradient(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """From one colour to another one near it, across the image in any direction, (side, side, 3)."""
-    first = muted_colour(rng)
-    second = np.clip(first + rng.uniform(-0.2, 0.2, size=3), 0, 1)
-    position = 0.5 + 0.5 * _along(side, rng.uniform(0, 2 * np.pi))  # (side, side)
-    return first + (second - first) * position[..., None]
-
-
-def _along(side: int, angle: float) -> NDArray[np.float64]:
-    """Position of every pixel along a direction, in about [-1, 1], (side, side)."""
-    axis = np.linspace(-1, 1, side)
-    position: NDArray[np.float64] = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
-    position /= abs(np.cos(angle)) + abs(np.sin(angle))
+def _along(side: int, angle: float) -> NDArray[np.float32]:
+    """Position of every pixel along a direction, in [-1, 1], (side, side)."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    weights = np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
+    weights /= np.abs(weights).sum()
+    position: NDArray[np.float32] = weights[0] * axis[None, :] + weights[1] * axis[:, None]
     return position
 
 
-def _noise(side: int, cells: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Smooth noise with as many cells along a side, mostly of one colour axis, (side, side, 3), deviation about 1."""
-    grid = rng.standard_normal((cells, cells)).astype(np.float32)
-    smooth = np.asarray(Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC), dtype=np.float64)
-    colour = 1 + rng.uniform(-0.7, 0.7, size=3)
-    return smooth[..., None] * colour
+def _noise(side: int, cells: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Smooth noise with as many cells along a side, (side, side), deviation about 1."""
+    grid = rng.standard_normal((cells, cells), dtype=np.float32)
+    return np.asarray(Image.fromarray(grid).resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _stripes(side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Stripes of a random direction, width and strength, (side, side, 3)."""
-    waves = rng.uniform(2, 8)
-    wave = np.sin(np.pi * waves * _along(side, rng.uniform(0, np.pi)) + rng.uniform(0, 2 * np.pi))
-    sharp = np.clip(wave * rng.uniform(1, 4), -1, 1)
-    return sharp[..., None] * rng.uniform(0.03, 0.10) * (1 + rng.uniform(-0.6, 0.6, size=3))
+def _stripes(side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Stripes of a random direction and width, soft or sharp, in [-1, 1], (side, side)."""
+    phase = np.float32(rng.uniform(2, 8) * np.pi) * _along(side, rng.uniform(0, np.pi))
+    wave = np.sin(phase + np.float32(rng.uniform(0, 2 * np.pi)))
+    clipped: NDArray[np.float32] = np.clip(wave * np.float32(rng.uniform(1, 4)), -1, 1)
+    return clipped

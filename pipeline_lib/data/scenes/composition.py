@@ -33,7 +33,15 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class _Placed:
+class Placed:
+    """An object in a scene.
+
+    Attributes:
+        cutout: The object.
+        top: Row of its first pixel.
+        left: Column of its first pixel.
+    """
+
     cutout: Cutout
     top: int
     left: int
@@ -69,7 +77,7 @@ def compose_scene(shapes: DigitShapes, settings: SceneSettings, rng: np.random.G
     Returns:
         The scene; it has fewer objects than drawn where no place was left.
     """
-    objects = _place_objects(shapes, settings, rng)
+    objects = place_objects(shapes, settings, rng)
     pixels = textured_background(settings.side, rng)
     masks = np.zeros((len(objects), settings.side, settings.side), dtype=bool)
     for number, placed in enumerate(objects):
@@ -80,8 +88,17 @@ def compose_scene(shapes: DigitShapes, settings: SceneSettings, rng: np.random.G
     return Scene(image, tuple(placed.cutout.label for placed in objects), masks)
 
 
-def _place_objects(shapes: DigitShapes, settings: SceneSettings, rng: np.random.Generator) -> list[_Placed]:
-    """Objects from back to front, the main one last."""
+def place_objects(shapes: DigitShapes, settings: SceneSettings, rng: np.random.Generator) -> list[Placed]:
+    """Draw the objects and their places.
+
+    Args:
+        shapes: Digits of the split.
+        settings: Sizes, number of objects, overlap.
+        rng: Source of all draws.
+
+    Returns:
+        Objects from back to front, the main one last.
+    """
     classes = len(shapes.by_class)
     smallest, largest = (share * settings.side for share in settings.object_size)
     count = int(rng.integers(1, settings.most_objects + 1))
@@ -101,10 +118,10 @@ def _place_objects(shapes: DigitShapes, settings: SceneSettings, rng: np.random.
     return placed
 
 
-def _at_random(cutout: Cutout, side: int, rng: np.random.Generator) -> _Placed:
+def _at_random(cutout: Cutout, side: int, rng: np.random.Generator) -> Placed:
     """The object anywhere that it lies wholly inside the scene."""
     height, width = cutout.opacity.shape
-    return _Placed(cutout, int(rng.integers(side - height + 1)), int(rng.integers(side - width + 1)))
+    return Placed(cutout, int(rng.integers(side - height + 1)), int(rng.integers(side - width + 1)))
 
 
 def _is_smaller(other: Cutout, main: Cutout) -> bool:
@@ -112,7 +129,7 @@ def _is_smaller(other: Cutout, main: Cutout) -> bool:
     return boxes_differ and bool(main.mask.sum() >= MAIN_RATIO * other.mask.sum())
 
 
-def _is_visible(objects: list[_Placed], settings: SceneSettings) -> bool:
+def _is_visible(objects: list[Placed], settings: SceneSettings) -> bool:
     """Whether those in front hide no more of the rearmost object than may be."""
     whole = objects[0].mask(settings.side)
     hidden = np.zeros_like(whole)
@@ -121,7 +138,7 @@ def _is_visible(objects: list[_Placed], settings: SceneSettings) -> bool:
     return bool((whole & hidden).sum() <= settings.overlap * whole.sum())
 
 
-def _paint(pixels: NDArray[np.float32], placed: _Placed, contrast: float, rng: np.random.Generator) -> None:
+def _paint(pixels: NDArray[np.float32], placed: Placed, contrast: float, rng: np.random.Generator) -> None:
     """Lay the object over the pixels in a colour that differs from what lies under it, with slight shading."""
     window = pixels[placed.window()]  # (h, w, 3), a view
     mask = placed.cutout.mask

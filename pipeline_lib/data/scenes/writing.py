@@ -23,6 +23,19 @@ _JPEG_QUALITY = 95
 _YEAR = "VOC2007"
 
 
+def _voc_palette() -> list[int]:
+    palette = []
+    for index in range(256):
+        colour = [0, 0, 0]
+        for bit in range(8):
+            colour[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
+        palette += colour
+    return palette
+
+
+_PALETTE = _voc_palette()
+
+
 def write_scenes(folder: Path, settings: SceneSettings) -> dict[str, Any]:
     """Draw and write all scenes; scene ``k`` of a split does not depend on how many there are.
 
@@ -111,17 +124,7 @@ def palette_png(values: NDArray[np.uint8]) -> bytes:
         The encoded file.
     """
     image = Image.fromarray(values)
-    image.putpalette(_voc_palette())
+    image.putpalette(_PALETTE)
     stream = io.BytesIO()
     image.save(stream, format="PNG")
     return stream.getvalue()
-
-
-def _voc_palette() -> list[int]:
-    palette = []
-    for index in range(256):
-        colour = [0, 0, 0]
-        for bit in range(8):
-            colour[bit % 3] |= (index >> bit & 1) << (7 - bit // 3)
-        palette += colour
-    return palette

@@ -1,0 +1,93 @@
+"""Stage detection: fine-tune a detector from a checkpoint and evaluate it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pipeline_lib
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.checkpoint import open_checkpoint
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.detections import write_detections
+from pipeline_lib.artifacts.objects import open_objects
+from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
+from pipeline_lib.transfer.detection.detector import build_detector
+from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
+from pipeline_lib.transfer.detection.inference import detect, spread_rows
+from pipeline_lib.transfer.detection.samples import Normalisation, TestSamples, TrainingSamples, tested_split
+from pipeline_lib.transfer.detection.training import DetectionTrainer
+from stages.segins_command_line import SegInsContext, run_segins_stage
+
+
+def run(context: SegInsContext) -> None:
+    """Train, or go on from where an interrupted run of the same settings stopped; then test."""
+    section = context.params.detection
+    fabric = runtime.start(section.device, "float32", section.seed)
+    images, boxes = context.images(context.target), context.objects(context.target)
+    dataset, objects = open_dataset(images), open_objects(boxes)
+    check_objects(objects, section)
+    checkpoint = open_checkpoint(context.checkpoint(context.start))
+    normalisation = Normalisation(checkpoint.mean, checkpoint.std)
+    samples = TrainingSamples(
+        dataset,
+        objects,
+        normalisation,
+        short_sides=section.short_sides,
+        longest_side=section.longest_side,
+        masks=section.masks,
+        seed=section.seed,
+    )
+    detector = build_detector(
+        checkpoint.architecture, checkpoint.backbone(), len(objects.class_names), section, str(checkpoint.folder)
+    )
+    settings = section.model_dump()
+    trainer = DetectionTrainer(fabric, section, detector, samples)
+    code, inputs = [Path(pipeline_lib.__file__).parent], [images, boxes, checkpoint.folder]
+    fingerprint = run_fingerprint(settings | {"processes": fabric.world_size}, code, inputs)
+    state = ResumableState("detection", fingerprint, section.checkpoint_seconds)
+    stored = state.load()
+    if stored is not None:
+        trainer.resume(stored)
+        fabric.print(f"detection@{context.run}: resuming after step {trainer.iteration} of {section.iterations}")
+
+    def store(trainer: DetectionTrainer) -> None:
+        if fabric.is_global_zero and state.due():
+            state.store(trainer.state())
+
+    history = trainer.run(after_step=store)
+    if not fabric.is_global_zero:
+        return
+    split = tested_split(dataset)
+    rows = spread_rows(dataset.splits[split], section.test_images)
+    tested = TestSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
+    detections = detect(trainer.detector, tested, section.batch_size, section.workers, fabric.device)
+    scores = evaluate_detections(detections, objects, section)
+    write_detections(
+        context.transfer("detection"),
+        detections,
+        class_names=objects.class_names,
+        split=split,
+        metrics=scores.metrics,
+        class_precision=scores.class_precision,
+        history=history,
+        made_by=context.made_by(settings),
+    )
+    context.write_metrics(
+        scores.metrics
+        | {
+            "metric": section.metric,
+            "iterations": section.iterations,
+            "loss": history[-1]["loss"],
+            "test_images": len(rows),
+            "detections": len(detections),
+        }
+    )
+    state.discard()
+    shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.metrics.items())
+    context.report(
+        f"{section.iterations} steps, loss {history[-1]['loss']:.3f}, {shown} on {len(rows)} images of {split}"
+    )
+
+
+if __name__ == "__main__":
+    run_segins_stage(run, "detection", "Fine-tune a detector from a checkpoint.", ("data", "start", "target"))
