@@ -14,8 +14,9 @@ from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.transfer.detection.detector import build_detector
 from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
 from pipeline_lib.transfer.detection.inference import detect, spread_rows
-from pipeline_lib.transfer.detection.samples import Normalisation, TestSamples, TrainingSamples, tested_split
+from pipeline_lib.transfer.detection.samples import TestSamples, TrainingSamples, tested_split
 from pipeline_lib.transfer.detection.training import DetectionTrainer
+from pipeline_lib.transfer.normalisation import Normalisation
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 
