@@ -19,6 +19,7 @@ from pipeline_lib.transfer.segmentation.evaluation import tested_mode
 from pipeline_lib.transfer.segmentation.model import build_segmenter
 from pipeline_lib.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
+from pipeline_lib.transfer.spread import spread_rows
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 SPLIT = "val"
@@ -31,7 +32,8 @@ def run(context: SegInsContext) -> None:
     dataset, objects = open_dataset(images), open_objects(maps)
     checkpoint = open_checkpoint(context.checkpoint(context.start))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    tested = rows_with_maps(dataset, objects, SPLIT)
+    mapped = rows_with_maps(dataset, objects, SPLIT)
+    tested = mapped[spread_rows(len(mapped), section.test_images)]
     crops = TrainingCrops(
         dataset,
         objects,
