@@ -68,11 +68,11 @@ def _pretraining(data: str, start: str, checkpoints: dict[str, Step]) -> Iterato
     if start in checkpoints:
         return
     if kind not in ("baseline", "segins"):
-        options = (("start", start),)
-        checkpoints[start] = Step("given_checkpoint", options, ("checkpoints", "pretrain"), (), (f"{folder}/{start}",))
+        given = (("start", start),)
+        checkpoints[start] = Step("given_checkpoint", given, ("checkpoints", "pretrain"), (), (f"{folder}/{start}",))
         yield checkpoints[start]
         return
-    baseline = f"{method}-baseline"
+    baseline, options = f"{method}-baseline", (("method", method),)
     options = (("method", method),)
     if baseline not in checkpoints:
         outputs = (f"{folder}/{baseline}",)
