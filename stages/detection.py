@@ -13,9 +13,11 @@ from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.transfer.detection.detector import build_detector
 from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
-from pipeline_lib.transfer.detection.inference import detect, spread_rows
-from pipeline_lib.transfer.detection.samples import Normalisation, TestSamples, TrainingSamples, tested_split
+from pipeline_lib.transfer.detection.inference import detect
+from pipeline_lib.transfer.detection.samples import TestSamples, TrainingSamples, tested_split
 from pipeline_lib.transfer.detection.training import DetectionTrainer
+from pipeline_lib.transfer.normalisation import Normalisation
+from pipeline_lib.transfer.spread import spread_rows
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 

@@ -122,6 +122,15 @@ def test_tokencut_takes_a_vision_transformer(workspace: Path, repository: Path) 
     assert made.mask(0).shape == (20, 28)
 
 
+def test_colours_need_no_network_and_find_an_object_that_stands_out(workspace: Path, repository: Path) -> None:
+    figures, _ = run(workspace, repository, source="colours")
+    assert figures["similarity"] == 0.9
+    assert figures["pseudo"]["iou_with_masks"] > 0.5
+    assert figures["pseudo"]["corloc"] == 1
+    other, _ = run(workspace, repository, source="colours", similarity=0.5)
+    assert other["similarity"] == 0.5
+
+
 @pytest.mark.parametrize(("source", "control"), [("centre", "control_centre"), ("whole", "control_whole")])
 def test_controls_are_masks_like_others(workspace: Path, repository: Path, source: str, control: str) -> None:
     figures, _ = run(workspace, repository, source=source)
