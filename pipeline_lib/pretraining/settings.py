@@ -95,7 +95,8 @@ class MocoSettings(Settings):
         queue: Keys in the queue (65,536); a multiple of the batch size.
         key_momentum: Momentum of the key encoder (0.999).
         temperature: Temperature of InfoNCE (0.2).
-        splits: Groups of a batch with batch statistics of their own on one device, in place of shuffle-BN.
+        splits: Groups of a batch with batch statistics of their own, over all processes; on one device they stand for
+            the devices of shuffle-BN.
         baseline: File of a finished pretraining to take instead of training one, or null.
     """
 
