@@ -15,7 +15,7 @@ INITIAL_DEVIATION = 0.01
 _BATCH_OF_RATE = 256
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def pooled_features(model: nn.Module, batches: Iterable[Tensor], device: torch.device) -> Tensor:
     """Outputs of a network in evaluation mode, float32 (n, C), on the CPU.
 
