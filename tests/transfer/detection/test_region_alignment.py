@@ -30,7 +30,9 @@ def naive(maps: np.ndarray, regions: np.ndarray, size: int, scale: float) -> np.
         rows, columns = math.ceil(high), math.ceil(wide)
         for channel, i, j in np.ndindex(maps.shape[1], size, size):
             values = [
-                sample(maps[int(row), channel], y0 + (i + (a + 0.5) / rows) * high, x0 + (j + (b + 0.5) / columns) * wide)
+                sample(
+                    maps[int(row), channel], y0 + (i + (a + 0.5) / rows) * high, x0 + (j + (b + 0.5) / columns) * wide
+                )
                 for a in range(rows)
                 for b in range(columns)
             ]
