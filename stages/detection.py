@@ -13,13 +13,8 @@ from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.transfer.detection.detector import build_detector
 from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
-<<<<<<< HEAD
 from pipeline_lib.transfer.detection.inference import detect
-from pipeline_lib.transfer.detection.samples import TestSamples, TrainingSamples, tested_split
-=======
-from pipeline_lib.transfer.detection.inference import detect, spread_rows
-from pipeline_lib.transfer.detection.samples import EvaluationSamples, Normalisation, TrainingSamples, evaluation_split
->>>>>>> seg-detect
+from pipeline_lib.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
 from pipeline_lib.transfer.detection.training import DetectionTrainer
 from pipeline_lib.transfer.normalisation import Normalisation
 from pipeline_lib.transfer.spread import spread_rows

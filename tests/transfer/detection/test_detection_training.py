@@ -8,8 +8,9 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.errors import UserError
 from pipeline_lib.transfer.detection.detector import build_detector
-from pipeline_lib.transfer.detection.samples import Normalisation, TrainingSamples
+from pipeline_lib.transfer.detection.samples import TrainingSamples
 from pipeline_lib.transfer.detection.training import DetectionTrainer, learning_rate, parameter_groups
+from pipeline_lib.transfer.normalisation import Normalisation
 
 
 @pytest.fixture
