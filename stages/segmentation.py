@@ -15,10 +15,11 @@ from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.artifacts.segmentations import SegmentedMode, write_segmentations
 from pipeline_lib.transfer.normalisation import Normalisation
-from pipeline_lib.transfer.segmentation.evaluation import tested_mode
+from pipeline_lib.transfer.segmentation.evaluation import evaluated_mode
 from pipeline_lib.transfer.segmentation.model import build_segmenter
 from pipeline_lib.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
+from pipeline_lib.transfer.spread import spread_rows
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 SPLIT = "val"
@@ -31,7 +32,8 @@ def run(context: SegInsContext) -> None:
     dataset, objects = open_dataset(images), open_objects(maps)
     checkpoint = open_checkpoint(context.checkpoint(context.start))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    tested = rows_with_maps(dataset, objects, SPLIT)
+    mapped = rows_with_maps(dataset, objects, SPLIT)
+    tested = mapped[spread_rows(len(mapped), section.test_images)]
     crops = TrainingCrops(
         dataset,
         objects,
@@ -49,7 +51,7 @@ def run(context: SegInsContext) -> None:
         states.append(ResumableState("segmentation", fingerprint, section.checkpoint_seconds))
         fabric = runtime.start(section.device, "float32", section.seed)
         trainer = _trained(context, checkpoint, len(objects.class_names) + 1, mode, crops, states[-1], fabric)
-        modes[mode], figures = tested_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
+        modes[mode], figures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
         metrics |= {f"{mode}_{name}": round(value, 4) for name, value in figures.items()}
         context.report(f"{mode}: {section.iterations} steps, mIoU {100 * figures['miou']:.1f}")
     made_by = context.made_by(section.model_dump())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +85,7 @@ class Pretrainer:
         self._monitor = monitor
         self._peak = optimisation.learning_rate * settings.batch_size / _REFERENCE_BATCH
         self._sums = torch.zeros(4, dtype=torch.float64)
-        self._timing = Timing(0.0, 0.0, 0)
+        self._watched = 0.0
         method.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.to(fabric.device)
         optimizer = sgd(method.parameter_groups(), self._peak, optimisation.momentum, optimisation.weight_decay)
@@ -113,6 +113,32 @@ class Pretrainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.method.load_state(state["method"])
 
+    def steps(self) -> Iterator[float]:
+        """Train step by step to the end.
+
+        Yields:
+            After every step, the seconds that it waited for views.
+
+        Raises:
+            UserError: An image cannot be read, or the loss stopped being finite.
+        """
+        settings, accumulate = self.settings, self.settings.accumulate
+        parts = self._batches.parts(self.epoch, self.step, settings.epochs)
+        views = ViewBatches(self._maker, parts, settings.workers, self.fabric.device)
+        upcoming = iter(views)
+        while self.epoch < settings.epochs:
+            waited_before = views.waited
+            set_rates(self._optimizer, self._peak, self.epoch, settings.epochs)
+            for part in range(accumulate):
+                self._part(next(upcoming), part)
+            self._optimizer.step()
+            self._optimizer.zero_grad(set_to_none=True)
+            self.method.after_batch()
+            self.step += 1
+            if self.step == self._batches.steps:
+                self._end_epoch()
+            yield views.waited - waited_before
+
     def run(self, after_step: Callable[[Pretrainer], None] | None = None) -> Timing:
         """Train to the end.
 
@@ -125,31 +151,18 @@ class Pretrainer:
         Raises:
             UserError: An image cannot be read, or the loss stopped being finite.
         """
-        settings, accumulate = self.settings, self.settings.accumulate
-        parts = self._batches.parts(self.epoch, self.step, settings.epochs)
-        views = ViewBatches(self._maker, parts, settings.workers, self.fabric.device)
         steps = self._batches.steps
-        bar = progress(range(self.epoch * steps + self.step, settings.epochs * steps), "pretrain", unit="step")
-        watched, started = 0.0, time.perf_counter()
-        upcoming = iter(views)
-        for done, _ in enumerate(bar, start=1):
-            set_rates(self._optimizer, self._peak, self.epoch, settings.epochs)
-            for part in range(accumulate):
-                self._part(next(upcoming), part)
-            self._optimizer.step()
-            self._optimizer.zero_grad(set_to_none=True)
-            self.method.after_batch()
-            self.step += 1
-            if self.step == steps:
-                looked = time.perf_counter()
-                self._end_epoch()
-                watched += time.perf_counter() - looked
-                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}" if self.history else "")
+        total = self.settings.epochs * steps - self.epoch * steps - self.step
+        bar = progress(self.steps(), "pretrain", total=total, unit="step")
+        waited, watched, started = 0.0, self._watched, time.perf_counter()
+        for seconds in bar:
+            waited += seconds
+            if self.step == 0 and self.history:
+                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}")
             if after_step is not None:
                 after_step(self)
-            elapsed = time.perf_counter() - started - watched
-            self._timing = Timing(elapsed, views.waited, done * settings.batch_size)
-        return self._timing
+        elapsed = time.perf_counter() - started - (self._watched - watched)
+        return Timing(elapsed, waited, total * self.settings.batch_size)
 
     def _part(self, views: Views, part: int) -> None:
         accumulate = self.settings.accumulate
@@ -177,7 +190,9 @@ class Pretrainer:
             return
         row: dict[str, Any] = {"epoch": self.epoch, "loss": total, "id_loss": identity, "seg_loss": segmentation}
         row |= {"embedding_std": spread, "collapsed": spread < COLLAPSED_BELOW}
+        looked = time.perf_counter()
         row |= self._monitor(self.method.network)
+        self._watched += time.perf_counter() - looked
         self.history.append(row)
         if row["collapsed"] and self.fabric.is_global_zero:
             print(

@@ -109,6 +109,7 @@ class SegmentationSettings(Settings):
         learning_rate: Rate at the start, with polynomial decay (0.01).
         short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
         crop_size: Side of the training crop, pixels (512).
+        test_images: Most images that are tested, evenly from the split; null: all.
         workers: Processes that decode.
         device: Where to compute.
         checkpoint_seconds: Least time between two writes of the resumable state.
@@ -121,6 +122,7 @@ class SegmentationSettings(Settings):
     learning_rate: Annotated[float, Field(gt=0)]
     short_side: Positive | None
     crop_size: Annotated[int, Field(ge=32)]
+    test_images: Positive | None
     workers: Annotated[int, Field(ge=0)]
     device: Device
     checkpoint_seconds: Annotated[float, Field(ge=0)]

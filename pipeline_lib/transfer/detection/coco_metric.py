@@ -30,7 +30,7 @@ def coco_precision(detections: Detections, truth: GroundTruth, classes: int, kin
     results = _results(detections, kind)
     with contextlib.redirect_stdout(io.StringIO()):
         reference = COCO()
-        reference.dataset = _dataset(detections.images, truth, classes)
+        reference.dataset = _dataset(detections, truth, classes)
         reference.createIndex()
         found = COCO()
         found.dataset = {**reference.dataset, "annotations": []}
@@ -45,7 +45,14 @@ def coco_precision(detections: Detections, truth: GroundTruth, classes: int, kin
     return precision.mean(axis=1).T  # type: ignore[no-any-return]
 
 
-def _dataset(images: NDArray[np.int64], truth: GroundTruth, classes: int) -> dict[str, Any]:
+def _dataset(detections: Detections, truth: GroundTruth, classes: int) -> dict[str, Any]:
+    # pycocotools looks up the size of every image that has a mask.
+    known = [*zip(truth.ids, truth.sizes, strict=True), *zip(detections.ids, detections.sizes, strict=True)]
+    sizes = {int(image_id): (int(size[0]), int(size[1])) for image_id, size in known}
+    images = [
+        dict(zip(("id", "height", "width"), (int(image_id), *sizes.get(int(image_id), (0, 0))), strict=True))
+        for image_id in detections.images
+    ]
     annotations = []
     for row in range(len(truth.ids)):
         entry = {
@@ -61,7 +68,7 @@ def _dataset(images: NDArray[np.int64], truth: GroundTruth, classes: int) -> dic
         annotations.append(entry)
     return {
         "info": {},
-        "images": [{"id": int(image_id)} for image_id in images],
+        "images": images,
         "annotations": annotations,
         "categories": [{"id": label, "name": str(label)} for label in range(classes)],
     }

@@ -21,7 +21,7 @@ KEPT = 32
 """Test images whose predicted maps are kept for pictures."""
 
 
-def tested_mode(
+def evaluated_mode(
     trainer: SegmentationTrainer,
     dataset: Dataset,
     objects: Objects,
