@@ -23,6 +23,7 @@ MACHINE_SETTINGS = {
     "query_rows",
     "base_rows",
     "features_in_memory_gb",
+    "images_in_memory_gb",
     "checkpoint_seconds",
 }
 

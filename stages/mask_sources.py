@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pipeline_lib.artifacts.checkpoint import open_checkpoint
+from pipeline_lib.artifacts.checkpoint import IMAGENET_MEAN, IMAGENET_STD, open_checkpoint
 from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.errors import UserError
+from pipeline_lib.masks import colours
 from pipeline_lib.masks.batches import ImageBatch, ImageInput
 from pipeline_lib.masks.controls import centre_ellipse, whole_image
 from pipeline_lib.masks.making import PseudoMask, contracam_masks, control_masks, tokencut_masks
 from pipeline_lib.masks.network import checkpoint_network
+from pipeline_lib.masks.tokencut import SIMILARITY
 from stages.segins_command_line import SegInsContext
 
 
@@ -36,8 +38,8 @@ class MaskSource:
 
 def mask_source(context: SegInsContext, fabric: Any) -> MaskSource:
     """The source that ``masks.source`` names."""
-    builders = {"contracam": _contracam, "tokencut": _tokencut, "centre": _control, "whole": _control}
-    return builders[context.params.masks.source](context, fabric)
+    builders = {"contracam": _contracam, "tokencut": _tokencut, "colours": _colours}
+    return builders.get(context.params.masks.source, _control)(context, fabric)
 
 
 def _contracam(context: SegInsContext, fabric: Any) -> MaskSource:
@@ -66,9 +68,18 @@ def _tokencut(context: SegInsContext, fabric: Any) -> MaskSource:
     backbone = build_backbone(BackboneConfig(**(facts.model_dump() | {"weights": weights, "name": section.backbone})))
     extractor, seen = AttentionExtractor(backbone, section.projection), backbone.preprocessing
     grid = extractor.grid(seen.height, seen.width)
-    make = partial(tokencut_masks, fabric, extractor, grid, similarity=section.similarity)
-    metrics = {"backbone": section.backbone, "projection": section.projection}
+    similarity = SIMILARITY if section.similarity == "auto" else section.similarity
+    make = partial(tokencut_masks, fabric, extractor, grid, similarity=similarity)
+    metrics = {"backbone": section.backbone, "projection": section.projection, "similarity": similarity}
     return MaskSource(metrics, ImageInput(seen.height, seen.width, seen.mean, seen.std), make)
+
+
+def _colours(context: SegInsContext, fabric: Any) -> MaskSource:
+    given = context.params.masks.similarity
+    similarity = colours.SIMILARITY if given == "auto" else given
+    grid = (colours.GRID, colours.GRID)
+    make = partial(tokencut_masks, fabric, colours.ColourFeatures(), grid, similarity=similarity)
+    return MaskSource({"similarity": similarity}, ImageInput(*grid, IMAGENET_MEAN, IMAGENET_STD), make)
 
 
 def _control(context: SegInsContext, _fabric: Any) -> MaskSource:

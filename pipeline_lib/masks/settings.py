@@ -16,7 +16,8 @@ class MaskSettings(Settings):
     """How pseudo-masks are made.
 
     Attributes:
-        source: ``contracam``, ``tokencut``, or a control: ``centre`` (an ellipse) or ``whole`` (the whole image).
+        source: ``contracam``, ``tokencut``, ``colours`` (TokenCut's normalised cut of the patches' mean colours,
+            without a network), or a control: ``centre`` (an ellipse) or ``whole`` (the whole image).
         threshold: ContraCAM: value of the map above which a pixel is foreground (0.5 in the thesis), or ``auto``: the
             one of each image that parts its map best (Otsu).
         image_size: ContraCAM: side that images are resized to for the network, pixels. TokenCut takes the backbone's.
@@ -26,7 +27,8 @@ class MaskSettings(Settings):
         backbone: TokenCut: a key of ``backbones``, a vision transformer.
         projection: TokenCut: ``key`` (the paper, with DINO), ``value`` or ``query`` of the last block; the keys of
             DINOv2's are nearly all alike, the values are not.
-        similarity: TokenCut: cosine similarity above which two patches are joined (0.2).
+        similarity: TokenCut and colours: cosine similarity above which two patches are joined; ``auto``: the paper's
+            0.2 for a transformer, 0.9 for colours.
         centre_share: Part of the image that the ellipse of ``centre`` covers, as a mask and as a control; at most π/4.
         batch_size: Images a batch; ContraCAM's maps depend on it.
         longest_side: Masks are kept at the image's size, but no larger than this.
@@ -35,7 +37,7 @@ class MaskSettings(Settings):
         seed: Seed of the order in which batches are put together.
     """
 
-    source: Literal["contracam", "tokencut", "centre", "whole"]
+    source: Literal["contracam", "tokencut", "colours", "centre", "whole"]
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
     image_size: Annotated[int, Field(ge=32)]
     iterations: Positive
@@ -43,7 +45,7 @@ class MaskSettings(Settings):
     positive: Literal["image", "batch"]
     backbone: str
     projection: Literal["query", "key", "value"]
-    similarity: Annotated[float, Field(gt=-1, lt=1)]
+    similarity: Literal["auto"] | Annotated[float, Field(gt=-1, lt=1)]
     centre_share: Annotated[float, Field(gt=0, le=math.pi / 4)]
     batch_size: Annotated[int, Field(ge=2)]
     longest_side: Positive

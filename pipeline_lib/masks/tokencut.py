@@ -12,6 +12,9 @@ from scipy.linalg import eigh
 
 from pipeline_lib.errors import UserError
 
+SIMILARITY = 0.2
+"""The paper's cosine similarity above which the keys of two patches join them."""
+
 NOT_JOINED = 1e-5
 """Weight of the edge between patches that are not similar: the graph stays connected."""
 
@@ -69,7 +72,7 @@ def second_eigenvector(weights: NDArray[np.floating[Any]]) -> NDArray[np.float64
 
 
 def token_cut(
-    features: NDArray[np.floating[Any]], grid: tuple[int, int], similarity: float = 0.2, *, binary: bool = True
+    features: NDArray[np.floating[Any]], grid: tuple[int, int], similarity: float = SIMILARITY, *, binary: bool = True
 ) -> Cut:
     """Cut the patches in two and keep the side of the most extreme one (Wang et al. 2022, section 3.3).
 

@@ -26,8 +26,10 @@ class PretrainSettings(Settings):
         batch_size: Images a step, over all processes and accumulated parts.
         accumulate: Parts that a batch is worked off in.
         precision: ``bfloat16`` runs convolutions and matrix products in it.
-        monitor_every: Epochs between two looks at embeddings and k-NN accuracy.
-        workers: Threads or processes that decode.
+        monitor_every: Epochs between two entries of the history: losses, spread of embeddings, k-NN accuracy.
+        monitor_images: Training images that vote in the k-NN accuracy, and at most so many are scored.
+        images_in_memory_gb: Decoded images are kept in memory up to this size, the others decoded at every use.
+        workers: Processes that decode and crop; 0: the training process does.
         device: Where to train.
         checkpoint_seconds: Least time between two writes of the resumable state.
         seed: Seed of weights, order and views.
@@ -44,6 +46,8 @@ class PretrainSettings(Settings):
     accumulate: Positive
     precision: Literal["float32", "bfloat16"]
     monitor_every: Positive
+    monitor_images: Annotated[int, Field(ge=2)]
+    images_in_memory_gb: Annotated[float, Field(ge=0)]
     workers: Annotated[int, Field(ge=0)]
     device: Literal["auto", "cpu", "cuda", "mps"]
     checkpoint_seconds: Annotated[float, Field(ge=0)]

@@ -19,7 +19,9 @@ class LinearEvalSettings(Settings):
     """A linear classifier on frozen pooled features (MoCo's protocol).
 
     Attributes:
-        image_size: Side of the crop, pixels.
+        image_size: Side of the crop, pixels (224).
+        augment: Train on random resized crops drawn anew every epoch, as the protocol does; false: on centre crops,
+            whose features are computed once.
         epochs: Passes over the training images (200 in the thesis).
         learning_rate: Rate for a batch of 256 (30).
         milestones: Shares of the training after which the rate falls to a tenth.
@@ -31,6 +33,7 @@ class LinearEvalSettings(Settings):
     """
 
     image_size: Annotated[int, Field(ge=32)]
+    augment: bool
     epochs: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     milestones: Milestones
@@ -104,7 +107,10 @@ class SegmentationSettings(Settings):
         iterations: Training steps (40,000).
         batch_size: Images a step (16).
         learning_rate: Rate at the start, with polynomial decay (0.01).
+        short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
         crop_size: Side of the training crop, pixels (512).
+        test_images: Most images that are tested, evenly from the split; null: all.
+        workers: Processes that decode.
         device: Where to compute.
         checkpoint_seconds: Least time between two writes of the resumable state.
         seed: Seed of weights, order and crops.
@@ -114,7 +120,10 @@ class SegmentationSettings(Settings):
     iterations: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
+    short_side: Positive | None
     crop_size: Annotated[int, Field(ge=32)]
+    test_images: Positive | None
+    workers: Annotated[int, Field(ge=0)]
     device: Device
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     seed: Seed

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from pipeline_lib.data.scenes.backgrounds import shared_background, textured_background
 from pipeline_lib.data.scenes.composition import MAIN_RATIO, box_of, compose_scene, place_objects
 from pipeline_lib.data.scenes.settings import SceneSettings
 from pipeline_lib.data.scenes.shapes import digit_shapes
@@ -20,6 +21,7 @@ SETTINGS = SceneSettings(
     side=48,
     most_objects=4,
     object_size=(0.25, 0.6),
+    backgrounds=0,
     overlap=0.2,
     rotation=20.0,
     contrast=0.25,
@@ -115,6 +117,18 @@ def test_objects_differ_from_the_background_around_them() -> None:
         pixels = scene.image / 255
         distance = np.linalg.norm(pixels[mask].mean(axis=0) - pixels[around & ~mask].mean(axis=0))
         assert distance > 0.2
+
+
+def test_scenes_show_parts_of_the_textures_that_they_share() -> None:
+    side = 16
+    whole = textured_background(2 * side, np.random.default_rng([5, 2, 3]))
+    parts = [whole[top : top + side, left : left + side] for top in range(side + 1) for left in range(side + 1)]
+    seen = set()
+    for seed in range(20):
+        part = shared_background(side, 3, 5, np.random.default_rng(seed))
+        both = (part, part[:, ::-1])
+        seen.add(next(n for n, known in enumerate(parts) if any(np.array_equal(known, one) for one in both)))
+    assert len(seen) > 5
 
 
 def test_every_digit_belongs_to_one_split() -> None:

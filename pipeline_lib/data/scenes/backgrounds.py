@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -32,10 +34,35 @@ def textured_background(side: int, rng: np.random.Generator) -> NDArray[np.float
     if rng.random() < _STRIPES_SHARE:
         textures.append(_stripes(side, rng))
         colours.append(rng.uniform(0.03, 0.10) * (1 + rng.uniform(-0.6, 0.6, size=3)))
-    stacked = np.stack(textures, axis=-1)  # (side, side, textures)
-    pixels = base.astype(np.float32) + stacked @ np.stack(colours).astype(np.float32)  # (side, side, 3)
+    pixels = np.broadcast_to(base.astype(np.float32), (side, side, 3)).copy()
+    # A matrix product would round as the machine's linear algebra library does; scenes are to be equal everywhere.
+    for texture, colour in zip(textures, colours, strict=True):
+        pixels += texture[..., None] * colour.astype(np.float32)
     clipped: NDArray[np.float32] = np.clip(pixels, 0, 1)
     return clipped
+
+
+def shared_background(side: int, number: int, seed: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A part of one of the textures that scenes share, mirrored or not.
+
+    Args:
+        side: Height and width of the part; the texture is twice as large.
+        number: Number of the texture.
+        seed: Seed of the textures.
+        rng: Source of the place and of mirroring.
+
+    Returns:
+        float32 (side, side, 3), RGB in [0, 1].
+    """
+    whole = _shared_texture(2 * side, number, seed)
+    top, left = (int(place) for place in rng.integers(side + 1, size=2))
+    part = whole[top : top + side, left : left + side]
+    return (part[:, ::-1] if rng.random() < 0.5 else part).copy()
+
+
+@lru_cache(maxsize=256)
+def _shared_texture(side: int, number: int, seed: int) -> NDArray[np.float32]:
+    return textured_background(side, np.random.default_rng([seed, 2, number]))
 
 
 def _along(side: int, angle: float) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.data.scenes.backgrounds import textured_background
+from pipeline_lib.data.scenes.backgrounds import shared_background, textured_background
 from pipeline_lib.data.scenes.settings import SceneSettings
 from pipeline_lib.data.scenes.shapes import Cutout, DigitShapes, cut_out
 
@@ -78,7 +78,11 @@ def compose_scene(shapes: DigitShapes, settings: SceneSettings, rng: np.random.G
         The scene; it has fewer objects than drawn where no place was left.
     """
     objects = place_objects(shapes, settings, rng)
-    pixels = textured_background(settings.side, rng)
+    if settings.backgrounds:
+        number = int(rng.integers(settings.backgrounds))
+        pixels = shared_background(settings.side, number, settings.seed, rng)
+    else:
+        pixels = textured_background(settings.side, rng)
     masks = np.zeros((len(objects), settings.side, settings.side), dtype=bool)
     for number, placed in enumerate(objects):
         _paint(pixels, placed, settings.contrast, rng)

@@ -21,6 +21,8 @@ class SceneSettings(Settings):
         side: Height and width of a scene, pixels.
         most_objects: Largest number of objects; each number from 1 is equally likely to be asked for.
         object_size: Smallest and largest side of an object, as a share of the scene's side.
+        backgrounds: Textures that the scenes share, each showing a part of one of them; 0: one of its own for each.
+            Where every scene has its own, the background tells scenes apart, and pretraining need not look at objects.
         overlap: Largest share of an object's pixels that objects before it may hide.
         rotation: Largest rotation either way, degrees.
         contrast: Smallest distance between an object's colour and the background under it, as a share of the distance
@@ -33,6 +35,7 @@ class SceneSettings(Settings):
     side: Annotated[int, Field(ge=32)]
     most_objects: Count
     object_size: Annotated[tuple[Share, Share], Field(strict=False)]
+    backgrounds: Annotated[int, Field(ge=0)]
     overlap: Share
     rotation: Annotated[float, Field(ge=0, le=45)]
     contrast: Annotated[float, Field(ge=0, le=0.5)]

@@ -14,12 +14,6 @@ from pipeline_lib.transfer.detection.region_heads import Found
 from pipeline_lib.transfer.detection.samples import EvaluationImage, EvaluationSamples, evaluation_batches
 
 
-def spread_rows(count: int, wanted: int | None) -> np.ndarray:
-    """``wanted`` of ``count`` rows, evenly spread, int64; all where there are not more."""
-    number = count if wanted is None else min(wanted, count)
-    return np.arange(number, dtype=np.int64) * count // max(1, number)
-
-
 @torch.no_grad()
 def detect(
     detector: Detector, samples: EvaluationSamples, batch_size: int, workers: int, device: torch.device

@@ -8,8 +8,9 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.errors import UserError
 from pipeline_lib.transfer.detection.detector import build_detector
-from pipeline_lib.transfer.detection.samples import Normalisation, TrainingSamples
+from pipeline_lib.transfer.detection.samples import TrainingSamples
 from pipeline_lib.transfer.detection.training import DetectionTrainer, learning_rate, parameter_groups
+from pipeline_lib.transfer.normalisation import Normalisation
 
 
 @pytest.fixture
@@ -20,15 +21,8 @@ def trainer(squares, settings):
 
     def make(**changes):
         chosen = settings(**changes)
-        samples = TrainingSamples(
-            open_dataset(folder / "images"),
-            open_objects(folder / "objects"),
-            Normalisation(checkpoint.mean, checkpoint.std),
-            short_sides=chosen.short_sides,
-            longest_side=chosen.longest_side,
-            masks=chosen.masks,
-            seed=chosen.seed,
-        )
+        dataset, objects = open_dataset(folder / "images"), open_objects(folder / "objects")
+        samples = TrainingSamples.of(dataset, objects, Normalisation(checkpoint.mean, checkpoint.std), chosen)
         detector = build_detector("resnet18", checkpoint.backbone(), 2, chosen, "here")
         return DetectionTrainer(runtime.start("cpu", "float32", 0), chosen, detector, samples)
 

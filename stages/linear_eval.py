@@ -1,0 +1,29 @@
+"""Linear evaluation and k-NN on a checkpoint's frozen features (thesis 4.3.1)."""
+
+from __future__ import annotations
+
+from pipeline_lib import runtime
+from pipeline_lib.artifacts.checkpoint import open_checkpoint
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.resnet.build import build_resnet, load_backbone
+from pipeline_lib.transfer.linear.evaluation import linear_evaluation
+from pipeline_lib.transfer.normalisation import Normalisation
+from stages.segins_command_line import SegInsContext, run_segins_stage
+
+
+def run(context: SegInsContext) -> None:
+    """Evaluate one checkpoint."""
+    section = context.params.linear_eval
+    fabric = runtime.start(section.device, "float32", section.seed)
+    dataset = open_dataset(context.images())
+    checkpoint = open_checkpoint(context.checkpoint(context.start))
+    model = build_resnet(checkpoint.architecture)
+    load_backbone(model, checkpoint.backbone(), str(checkpoint.folder))
+    normalisation = Normalisation(checkpoint.mean, checkpoint.std)
+    figures = linear_evaluation(model.to(fabric.device), dataset, normalisation, section, fabric.device)
+    context.write_metrics({name: round(value, 4) for name, value in figures.items()})
+    context.report(", ".join(f"{name} {100 * figures[name]:.1f}" for name in ("top1", "top5", "knn_acc")))
+
+
+if __name__ == "__main__":
+    run_segins_stage(run, "linear_eval", "Linear classifier and k-NN on frozen features.", ("data", "start"))
