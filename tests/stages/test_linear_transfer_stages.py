@@ -1,0 +1,156 @@
+"""The stages linear_eval and segmentation on a small data set: figures, artifact, interruption, refusals."""
+
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline_lib.artifacts.checkpoint import write_checkpoint
+from pipeline_lib.artifacts.dataset_writer import DatasetWriter
+from pipeline_lib.artifacts.objects import encoded_png, write_objects
+from pipeline_lib.artifacts.segmentations import open_segmentations
+from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.params import load_params
+from pipeline_lib.resnet.build import build_resnet
+from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
+from stages import linear_eval, segmentation
+from stages.segins_command_line import SegInsContext
+
+SMALL = {
+    "linear_eval.image_size": 32,
+    "linear_eval.epochs": 3,
+    "linear_eval.workers": 0,
+    "linear_eval.device": "cpu",
+    "segmentation.iterations": 4,
+    "segmentation.batch_size": 2,
+    "segmentation.crop_size": 32,
+    "segmentation.device": "cpu",
+    "segmentation.checkpoint_seconds": 0.0,
+}
+
+
+def write_images(folder, with_maps=True):
+    maps = []
+    with DatasetWriter(folder / "images", ("red", "green"), None, {}) as writer:
+        for number in range(52):
+            split, label = "train" if number < 12 else "val", number % 2
+            pixels = np.random.default_rng(number).integers(0, 60, (40, 36, 3), dtype=np.uint8)
+            pixels[5:30, 8:28, label] = 230
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, format="PNG")
+            name = ("red", "green")[label]
+            writer.add(number, split, image=stream.getvalue(), label=label, class_name=name)
+            classes = np.zeros((40, 36), dtype=np.uint8)
+            classes[5:30, 8:28] = 1 + label
+            maps.append({"id": number, "split": split, "map": encoded_png(classes)})
+    write_objects(folder / "objects", [], maps if with_maps else [], ("red", "green"), {})
+
+
+def write_start(folder, architecture="resnet18", weights_of=None):
+    torch.manual_seed(0)
+    backbone = build_resnet(weights_of or architecture).state_dict()
+    write_checkpoint(
+        folder,
+        architecture=architecture,
+        method=None,
+        origin="random",
+        backbone=backbone,
+        projector=None,
+        history=[],
+        made_by={},
+    )
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    # The state of an interrupted run lies below the current folder.
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "data/annotated/shapes")
+    write_start(tmp_path / "data/checkpoints/shapes/random")
+    return tmp_path
+
+
+def run(stage, root, repository, **changes):
+    params = load_params(repository / "params.yaml", SMALL | changes)
+    name = stage.__name__.rpartition(".")[2]
+    target = {"target": "shapes"} if stage is segmentation else {}
+    context = SegInsContext(name, params, "shapes", "", start="random", **target)
+    stage.run(dataclasses.replace(context, root=root))
+    [path] = (root / "metrics").rglob(f"{name}-*.json")
+    return json.loads(path.read_text())
+
+
+def written(root):
+    files = [path for path in (root / "data/transfer").rglob("*.*") if path.is_file()]
+    return {path.name: path.read_bytes() for path in (*files, *(root / "metrics").rglob("*.json"))}
+
+
+def test_linear_evaluation_writes_its_figures(workspace, repository):
+    figures = run(linear_eval, workspace, repository)
+    assert set(figures) == {"top1", "top5", "knn_acc", "train_images", "test_images", "classes"}
+    # Objects of two colours: features of random weights already tell them apart.
+    assert figures["knn_acc"] > 0.9
+    assert figures["top5"] == 1.0
+    assert (figures["train_images"], figures["test_images"], figures["classes"]) == (12, 40, 2)
+    assert run(linear_eval, workspace, repository) == figures
+
+
+def test_segmentation_writes_figures_pictures_and_layers(workspace, repository):
+    figures = run(segmentation, workspace, repository)
+    for mode in ("frozen", "fine_tuned"):
+        assert 0 <= figures[f"{mode}_miou"] <= figures[f"{mode}_pixel_acc"] <= 1
+    assert figures["test_images"] == 40
+    folder = workspace / "data/transfer/shapes/segmentation-random-shapes"
+    opened = open_segmentations(folder)
+    assert {name: len(maps) for name, maps in opened.maps.items()} == {"frozen": 32, "fine_tuned": 32}
+    assert opened.maps["frozen"][12].shape == (40, 36)
+    assert set(opened.modes["frozen"]["class_iou"]) == {"background", "red", "green"}
+    assert opened.modes["frozen"]["history"][-1]["iteration"] == 4
+    assert (folder / "frozen.safetensors").is_file()
+    assert not list((workspace / "scratch/segmentation").iterdir())
+    first = written(workspace)
+    run(segmentation, workspace, repository)
+    assert written(workspace) == first
+
+
+def test_an_interrupted_segmentation_goes_on_to_the_same_bytes(workspace, repository, monkeypatch, capsys):
+    run(segmentation, workspace, repository)
+    expected = written(workspace)
+    whole = SegmentationTrainer._watch
+
+    def interrupted(trainer, loss):
+        whole(trainer, loss)
+        if trainer.iteration == 3 and not trainer.segmenter.frozen:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SegmentationTrainer, "_watch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(segmentation, workspace, repository)
+    monkeypatch.setattr(SegmentationTrainer, "_watch", whole)
+    capsys.readouterr()
+    run(segmentation, workspace, repository)
+    printed = capsys.readouterr().out
+    assert "frozen resuming after step 4" in printed
+    assert "fine_tuned resuming after step 2" in printed
+    assert written(workspace) == expected
+
+
+def test_a_data_set_without_maps_is_refused(workspace, repository):
+    write_images(workspace / "data/annotated/shapes", with_maps=False)
+    with pytest.raises(UserError, match="no image of split val has a segmentation map; choose another data set"):
+        run(segmentation, workspace, repository)
+
+
+@pytest.mark.parametrize("stage", [linear_eval, segmentation])
+def test_weights_of_another_architecture_and_no_checkpoint_are_refused_in_one_line(workspace, repository, stage):
+    write_start(workspace / "data/checkpoints/shapes/random", weights_of="resnet34")
+    with pytest.raises(UserError, match="not the weights of this architecture") as caught:
+        run(stage, workspace, repository)
+    assert "\n" not in str(caught.value)
+    (workspace / "data/checkpoints/shapes/random").rename(workspace / "gone")
+    with pytest.raises(MissingFileError, match="no checkpoint artifact here"):
+        run(stage, workspace, repository)
