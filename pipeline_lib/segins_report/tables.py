@@ -6,27 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_lib.segins_report.measures import MEASURES, METHODS
 from pipeline_lib.segins_report.published import Figure, rows_of
 
-TITLES = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "knn_acc": "k-NN",
-    "ap50": "AP50",
-    "ap": "AP",
-    "ap75": "AP75",
-    "coco_ap50": "AP50 box",
-    "coco_ap": "AP box",
-    "coco_ap75": "AP75 box",
-    "mask_ap50": "AP50 mask",
-    "mask_ap": "AP mask",
-    "mask_ap75": "AP75 mask",
-    "frozen_miou": "mIoU frozen",
-    "fine_tuned_miou": "mIoU fine-tuned",
-}
+TITLES = {name: measure.title for name, measure in MEASURES.items()}
 """Headings of the measures."""
 
-_METHODS = {"simsiam": "SimSiam", "moco": "MoCo-V2"}
 _DIGITS = 1
 
 
@@ -86,10 +71,10 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 def start_title(start: str) -> str:
     """What a start is called in tables: ``moco-segins`` is SegIns (MoCo-V2)."""
     method, _, kind = start.partition("-")
-    if method in _METHODS and kind == "baseline":
-        return _METHODS[method]
-    if method in _METHODS and kind == "segins":
-        return f"SegIns ({_METHODS[method]})"
+    if method in METHODS and kind == "baseline":
+        return METHODS[method]
+    if method in METHODS and kind == "segins":
+        return f"SegIns ({METHODS[method]})"
     return start
 
 
