@@ -14,7 +14,7 @@ from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.transfer.detection.detector import build_detector
 from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
 from pipeline_lib.transfer.detection.inference import detect
-from pipeline_lib.transfer.detection.samples import TestSamples, TrainingSamples, tested_split
+from pipeline_lib.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
 from pipeline_lib.transfer.detection.training import DetectionTrainer
 from pipeline_lib.transfer.normalisation import Normalisation
 from pipeline_lib.transfer.spread import spread_rows
@@ -59,9 +59,9 @@ def run(context: SegInsContext) -> None:
     history = trainer.run(after_step=store)
     if not fabric.is_global_zero:
         return
-    split = tested_split(dataset)
+    split = evaluation_split(dataset)
     rows = spread_rows(dataset.splits[split], section.test_images)
-    tested = TestSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
+    tested = EvaluationSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
     detections = detect(trainer.detector, tested, section.batch_size, section.workers, fabric.device)
     scores = evaluate_detections(detections, objects, section)
     write_detections(

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.pretraining.views import stacked_mask
 from pipeline_lib.runtime import progress
 
+Decode = Callable[[bytes | Path, str], Image.Image]
 DecodeImage = Callable[[int], NDArray[np.uint8]]
 ReadMask = Callable[[int], NDArray[np.bool_]]
+
+
+class SplitImages:
+    """Decodes the images of a split; a copy pickled to a worker process does so there.
+
+    Args:
+        dataset: The data set.
+        split: One of its splits.
+        decode: From encoded bytes or a path, and the image's name, to an RGB image.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, decode: Decode) -> None:
+        self._dataset = dataset
+        self._split = split
+        self._decode = decode
+
+    def __call__(self, row: int) -> NDArray[np.uint8]:
+        """Image of a row, uint8 (H, W, 3)."""
+        image = self._dataset.image(self._split, row)
+        return np.asarray(self._decode(image, self._dataset.name(self._split, row)))
 
 
 class ImageStore:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
-from PIL import Image
 from torch import Tensor
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.masks import Masks
 from pipeline_lib.pretraining.batches import BatchPlan
-from pipeline_lib.pretraining.images import ImageStore
+from pipeline_lib.pretraining.images import Decode, ImageStore, SplitImages
 from pipeline_lib.pretraining.method import Method, Segmentation
 from pipeline_lib.pretraining.moco import MoCo, check_moco_batches
 from pipeline_lib.pretraining.monitor import Monitor, WatchedImages
@@ -24,7 +22,6 @@ from pipeline_lib.pretraining.training import Pretrainer
 from pipeline_lib.pretraining.views import ViewMaker
 from pipeline_lib.resnet.build import STRIDES
 
-Decode = Callable[[bytes | Path, str], Image.Image]
 _UPSAMPLING = 2
 
 
@@ -100,7 +97,7 @@ def build_pretrainer(
     method = build_method(fabric, settings, own, segins)
     store = ImageStore(
         train,
-        lambda row: np.asarray(decode(dataset.image("train", row), dataset.name("train", row))),
+        SplitImages(dataset, "train", decode),
         None if masks is None else masks.mask,
         int(settings.images_in_memory_gb * 2**30),
     )
@@ -122,7 +119,7 @@ def _monitor(
     if dataset.splits.get("val"):
         images = ImageStore(
             dataset.splits["val"],
-            lambda row: np.asarray(decode(dataset.image("val", row), dataset.name("val", row))),
+            SplitImages(dataset, "val", decode),
             None,
             0,
         )

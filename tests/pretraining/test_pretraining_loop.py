@@ -1,5 +1,6 @@
 import io
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -64,6 +65,13 @@ def test_bfloat16_trains_to_nearly_the_same_losses(tmp_path, method):
         rows.append(trainer.history[0])
     assert rows[1]["loss"] == pytest.approx(rows[0]["loss"], abs=0.05)
     assert rows[1]["loss"] != rows[0]["loss"]
+
+
+def test_views_are_made_in_started_processes_too(tmp_path):
+    maker = pretrainer(tmp_path, "moco", True)._maker
+    rows = np.array([3, 5])
+    for here, there in zip(maker.raw(1, rows).crops, pickle.loads(pickle.dumps(maker)).raw(1, rows).crops, strict=True):
+        assert torch.equal(here, there)
 
 
 def test_parts_of_a_batch_add_up_to_one_step(tmp_path):

@@ -54,6 +54,23 @@ QUICK = {
     "bounds.turtle.steps": 30,
     "bounds.true_neighbor_heads": 2,
     "bounds.true_neighbor_iterations": 60,
+    "segins_suite.method": ["moco"],
+    "segins_suite.start": ["random", "moco-segins"],
+    "scenes.train": 48,
+    "scenes.val": 16,
+    "pretrain.epochs": 1,
+    "pretrain.batch_size": 16,
+    "moco.queue": 32,
+    "masks.batch_size": 16,
+    "linear_eval.epochs": 2,
+    "detection.iterations": 2,
+    "detection.warmup": 1,
+    "detection.precise_batches": 1,
+    "detection.test_images": 8,
+    "segmentation.modes": ["frozen"],
+    "segmentation.iterations": 2,
+    "segmentation.batch_size": 2,
+    "segmentation.test_images": 8,
 }
 
 
@@ -171,6 +188,17 @@ def test_repro_runs_all_stages_to_finite_figures(base):
     assert 0.4 < bounds["kmeans_acc"] < bounds["upper_bound_linear_probe_acc"] <= 1
     assert bounds["upper_bound_neighbors_best_head_acc"] > 0.4
     assert open_bounds(folder / "data" / "bounds" / RUN).methods == ("kmeans", "turtle")
+
+
+def test_repro_runs_the_segins_chain_to_its_report(base):
+    folder, _ = base
+    table = json.loads((folder / "metrics" / "scenes-segins.json").read_text())
+    for start in QUICK["segins_suite.start"]:
+        for measure in ("top1", "knn_acc", "ap", "frozen_miou"):
+            assert 0 <= table[f"{start}_{measure}"] <= 1
+    page = (folder / "reports" / "segins-scenes" / "report.html").read_text()
+    assert "SegIns (MoCo-V2), multi-crop" in page
+    assert page.count("data:image/png;base64,") == 3
 
 
 def test_git_takes_metrics_and_no_artifact(base):

@@ -11,11 +11,13 @@ from pipeline_lib.runtime import progress
 from pipeline_lib.transfer.detection.detector import Detector
 from pipeline_lib.transfer.detection.masks import paste_masks
 from pipeline_lib.transfer.detection.region_heads import Found
-from pipeline_lib.transfer.detection.samples import TestImage, TestSamples, test_batches
+from pipeline_lib.transfer.detection.samples import EvaluationImage, EvaluationSamples, evaluation_batches
 
 
 @torch.no_grad()
-def detect(detector: Detector, samples: TestSamples, batch_size: int, workers: int, device: torch.device) -> Detections:
+def detect(
+    detector: Detector, samples: EvaluationSamples, batch_size: int, workers: int, device: torch.device
+) -> Detections:
     """Detections on all images, in the pixels of the images before they were resized.
 
     Args:
@@ -30,9 +32,9 @@ def detect(detector: Detector, samples: TestSamples, batch_size: int, workers: i
     """
     detector.eval()
     images: list[int] = []
-    parts: list[tuple[TestImage, Found, list[bytes] | None]] = []
+    parts: list[tuple[EvaluationImage, Found, list[bytes] | None]] = []
     bar = progress(range(len(samples)), "detect", unit="image")
-    for batch in test_batches(samples, batch_size, workers):
+    for batch in evaluation_batches(samples, batch_size, workers):
         pixels = torch.stack([image.pixels for image in batch]).to(device)  # (N, 3, H, W)
         height, width = int(pixels.shape[2]), int(pixels.shape[3])
         results = detector(pixels, [(height, width)] * len(batch))
@@ -44,7 +46,7 @@ def detect(detector: Detector, samples: TestSamples, batch_size: int, workers: i
     return _joined(images, parts)
 
 
-def _in_image(found: Found, image: TestImage, height: int, width: int) -> tuple[Found, list[bytes] | None]:
+def _in_image(found: Found, image: EvaluationImage, height: int, width: int) -> tuple[Found, list[bytes] | None]:
     scale = found.boxes.new_tensor([image.width / width, image.height / height] * 2)
     boxes = found.boxes * scale
     kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
@@ -56,7 +58,7 @@ def _in_image(found: Found, image: TestImage, height: int, width: int) -> tuple[
     return Found(boxes.cpu(), found.scores[kept].cpu(), found.labels[kept].cpu()), masks
 
 
-def _joined(images: list[int], parts: list[tuple[TestImage, Found, list[bytes] | None]]) -> Detections:
+def _joined(images: list[int], parts: list[tuple[EvaluationImage, Found, list[bytes] | None]]) -> Detections:
     def column(values: list[Tensor], empty: Tensor) -> np.ndarray:
         return torch.cat([empty, *values]).numpy()
 

@@ -151,7 +151,7 @@ def _collated(samples: list[tuple[Tensor, Targets]]) -> Batch:
 
 
 @dataclass(frozen=True)
-class TestImage:
+class EvaluationImage:
     """An image to be tested.
 
     Attributes:
@@ -167,7 +167,7 @@ class TestImage:
     height: int
 
 
-class TestSamples(TorchDataset[TestImage]):
+class EvaluationSamples(TorchDataset[EvaluationImage]):
     """Images of a split by row, resized for testing."""
 
     def __init__(
@@ -200,7 +200,7 @@ class TestSamples(TorchDataset[TestImage]):
         """Number of images."""
         return len(self._rows)
 
-    def __getitem__(self, number: int) -> TestImage:
+    def __getitem__(self, number: int) -> EvaluationImage:
         """Image ``number`` of the rows."""
         if number >= len(self._rows):
             raise IndexError(number)
@@ -208,10 +208,10 @@ class TestSamples(TorchDataset[TestImage]):
         image = decode(self._dataset.image(self._split, row), self._dataset.name(self._split, row))
         size = resized_size(image.width, image.height, *self._sides)
         resized = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
-        return TestImage(int(self._ids[row]), self._normalisation(resized), image.width, image.height)
+        return EvaluationImage(int(self._ids[row]), self._normalisation(resized), image.width, image.height)
 
 
-def test_batches(samples: TestSamples, batch_size: int, workers: int) -> Iterator[list[TestImage]]:
+def evaluation_batches(samples: EvaluationSamples, batch_size: int, workers: int) -> Iterator[list[EvaluationImage]]:
     """Consecutive images of equal size together, so that none is padded: padding would change its features.
 
     Args:
@@ -222,7 +222,7 @@ def test_batches(samples: TestSamples, batch_size: int, workers: int) -> Iterato
     Yields:
         One to ``batch_size`` images.
     """
-    batch: list[TestImage] = []
+    batch: list[EvaluationImage] = []
     for image in DataLoader(samples, batch_size=None, num_workers=workers):
         if batch and (len(batch) == batch_size or batch[0].pixels.shape != image.pixels.shape):
             yield batch
@@ -232,7 +232,7 @@ def test_batches(samples: TestSamples, batch_size: int, workers: int) -> Iterato
         yield batch
 
 
-def tested_split(dataset: Dataset) -> str:
+def evaluation_split(dataset: Dataset) -> str:
     """Split that detectors are tested on: ``val``, or ``test`` where there is no ``val``.
 
     Raises:

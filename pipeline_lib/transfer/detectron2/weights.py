@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.checkpoint import Checkpoint
@@ -93,9 +92,3 @@ def write_weights(path: Path, weights: Mapping[str, NDArray[Any]]) -> None:
     """
     content = {"model": dict(weights), "__author__": "pipeline_lib", "matching_heuristics": True}
     write_atomically(path, pickle.dumps(content))
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a file of :func:`write_weights`; unpickling runs code, so only own files may be given."""
-    content = pickle.loads(path.read_bytes())
-    return {key: torch.from_numpy(np.asarray(value)) for key, value in content["model"].items()}
