@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pipeline_lib
 from pipeline_lib import runtime
@@ -25,41 +26,23 @@ def run(context: SegInsContext) -> None:
     """Train, or go on from where an interrupted run of the same settings stopped; then test."""
     section = context.params.detection
     fabric = runtime.start(section.device, "float32", section.seed)
-    images, boxes = context.images(context.target), context.objects(context.target)
-    dataset, objects = open_dataset(images), open_objects(boxes)
+    dataset, objects = open_dataset(context.images(context.target)), open_objects(context.objects(context.target))
     check_objects(objects, section)
+    split = evaluation_split(dataset)
     checkpoint = open_checkpoint(context.checkpoint(context.start))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    samples = TrainingSamples(
-        dataset,
-        objects,
-        normalisation,
-        short_sides=section.short_sides,
-        longest_side=section.longest_side,
-        masks=section.masks,
-        seed=section.seed,
-    )
+    samples = TrainingSamples.of(dataset, objects, normalisation, section)
     detector = build_detector(
         checkpoint.architecture, checkpoint.backbone(), len(objects.class_names), section, str(checkpoint.folder)
     )
-    settings = section.model_dump()
     trainer = DetectionTrainer(fabric, section, detector, samples)
-    code, inputs = [Path(pipeline_lib.__file__).parent], [images, boxes, checkpoint.folder]
-    fingerprint = run_fingerprint(settings | {"processes": fabric.world_size}, code, inputs)
-    state = ResumableState("detection", fingerprint, section.checkpoint_seconds)
-    stored = state.load()
-    if stored is not None:
-        trainer.resume(stored)
-        fabric.print(f"detection@{context.run}: resuming after step {trainer.iteration} of {section.iterations}")
-
-    def store(trainer: DetectionTrainer) -> None:
-        if fabric.is_global_zero and state.due():
-            state.store(trainer.state())
-
-    history = trainer.run(after_step=store)
+    inputs = [dataset.folder, objects.folder, checkpoint.folder]
+    facts = section.model_dump() | {"processes": fabric.world_size}
+    code = [Path(pipeline_lib.__file__).parent]
+    state = ResumableState("detection", run_fingerprint(facts, code, inputs), section.checkpoint_seconds)
+    history = trained(context, trainer, state)
     if not fabric.is_global_zero:
         return
-    split = evaluation_split(dataset)
     rows = spread_rows(dataset.splits[split], section.test_images)
     tested = EvaluationSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
     detections = detect(trainer.detector, tested, section.batch_size, section.workers, fabric.device)
@@ -72,23 +55,27 @@ def run(context: SegInsContext) -> None:
         metrics=scores.metrics,
         class_precision=scores.class_precision,
         history=history,
-        made_by=context.made_by(settings),
+        made_by=context.made_by(section.model_dump()),
     )
-    context.write_metrics(
-        scores.metrics
-        | {
-            "metric": section.metric,
-            "iterations": section.iterations,
-            "loss": history[-1]["loss"],
-            "test_images": len(rows),
-            "detections": len(detections),
-        }
-    )
+    told = {"metric": section.metric, "iterations": section.iterations, "loss": history[-1]["loss"]}
+    context.write_metrics(scores.metrics | told | {"test_images": len(rows), "detections": len(detections)})
     state.discard()
     shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.metrics.items())
-    context.report(
-        f"{section.iterations} steps, loss {history[-1]['loss']:.3f}, {shown} on {len(rows)} images of {split}"
-    )
+    context.report(f"{section.iterations} steps, loss {told['loss']:.3f}, {shown} on {len(rows)} images of {split}")
+
+
+def trained(context: SegInsContext, trainer: DetectionTrainer, state: ResumableState) -> list[dict[str, Any]]:
+    """Train to the end, storing the state now and then; returns the history."""
+    stored = state.load()
+    if stored is not None:
+        trainer.resume(stored)
+        trainer.fabric.print(f"detection@{context.run}: resuming after step {trainer.iteration}")
+
+    def store(trainer: DetectionTrainer) -> None:
+        if trainer.fabric.is_global_zero and state.due():
+            state.store(trainer.state())
+
+    return trainer.run(after_step=store)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning_fabric import Fabric
 
 import pipeline_lib
 from pipeline_lib import runtime
-from pipeline_lib.artifacts.checkpoint import open_checkpoint
+from pipeline_lib.artifacts.checkpoint import Checkpoint, open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
@@ -43,28 +43,14 @@ def run(context: SegInsContext) -> None:
         seed=section.seed,
     )
     code, inputs = [Path(pipeline_lib.__file__).parent], [images, maps, checkpoint.folder]
+    states: list[ResumableState] = []
     modes: dict[str, SegmentedMode] = {}
     metrics: dict[str, Any] = {}
     for mode in section.modes:
-        fabric = runtime.start(section.device, "float32", section.seed)
-        torch.manual_seed(section.seed)
-        segmenter = build_segmenter(
-            checkpoint.architecture,
-            checkpoint.backbone(),
-            len(objects.class_names) + 1,
-            str(checkpoint.folder),
-            frozen=mode == "frozen",
-        )
-        trainer = SegmentationTrainer(fabric, section, segmenter, crops)
         fingerprint = run_fingerprint(section.model_dump() | {"mode": mode}, code, inputs)
-        state = ResumableState("segmentation", fingerprint, section.checkpoint_seconds)
-        stored = state.load()
-        if stored is not None:
-            trainer.resume(stored)
-            print(f"segmentation@{context.run}: {mode} resuming after step {trainer.iteration}")
-        # State of a finished mode stays until the artifact is written: an interruption repeats no mode.
-        trainer.run(after_step=lambda trainer, state=state: state.store(trainer.state()) if state.due() else None)  # type: ignore[misc]
-        state.store(trainer.state())
+        states.append(ResumableState("segmentation", fingerprint, section.checkpoint_seconds))
+        fabric = runtime.start(section.device, "float32", section.seed)
+        trainer = _trained(context, checkpoint, len(objects.class_names) + 1, mode, crops, states[-1], fabric)
         modes[mode], figures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
         metrics |= {f"{mode}_{name}": round(value, 4) for name, value in figures.items()}
         context.report(f"{mode}: {section.iterations} steps, mIoU {100 * figures['miou']:.1f}")
@@ -72,9 +58,31 @@ def run(context: SegInsContext) -> None:
     folder = context.transfer("segmentation")
     write_segmentations(folder, modes, class_names=objects.class_names, split=SPLIT, made_by=made_by)
     context.write_metrics(metrics | {"iterations": section.iterations, "test_images": len(tested)})
-    for mode in section.modes:
-        fingerprint = run_fingerprint(section.model_dump() | {"mode": mode}, code, inputs)
-        ResumableState("segmentation", fingerprint, 0).discard()
+    for state in states:
+        state.discard()
+
+
+def _trained(
+    context: SegInsContext,
+    checkpoint: Checkpoint,
+    classes: int,
+    mode: str,
+    crops: TrainingCrops,
+    state: ResumableState,
+    fabric: Fabric,
+) -> SegmentationTrainer:
+    section = context.params.segmentation
+    weights, where = checkpoint.backbone(), str(checkpoint.folder)
+    segmenter = build_segmenter(checkpoint.architecture, weights, classes, where, frozen=mode == "frozen")
+    trainer = SegmentationTrainer(fabric, section, segmenter, crops)
+    stored = state.load()
+    if stored is not None:
+        trainer.resume(stored)
+        print(f"segmentation@{context.run}: {mode} resuming after step {trainer.iteration}")
+    trainer.run(lambda trainer: state.store(trainer.state()) if state.due() else None)
+    # The state of a finished mode stays until the artifact is written: an interruption repeats no mode.
+    state.store(trainer.state())
+    return trainer
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from pipeline_lib.data.decoding import decode
 from pipeline_lib.errors import UserError
 from pipeline_lib.transfer.detection.targets import Batch, Targets, padded
 from pipeline_lib.transfer.normalisation import Normalisation
+from pipeline_lib.transfer.settings import DetectionSettings
 
 
 def resized_size(width: int, height: int, short_side: int, longest_side: int) -> tuple[int, int]:
@@ -72,6 +73,21 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._rows)
         if not len(self._rows):
             raise UserError(f"{objects.folder}: no image of the train split has a box; nothing to train a detector on")
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, objects: Objects, normalisation: Normalisation, settings: DetectionSettings
+    ) -> TrainingSamples:
+        """Samples as the settings of a detection want them."""
+        return cls(
+            dataset,
+            objects,
+            normalisation,
+            short_sides=settings.short_sides,
+            longest_side=settings.longest_side,
+            masks=settings.masks,
+            seed=settings.seed,
+        )
 
     @property
     def images(self) -> int:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.data.decoding import decode
+from pipeline_lib.runtime import progress
 from pipeline_lib.transfer.normalisation import Normalisation
 from pipeline_lib.transfer.segmentation.model import LinearSegmenter
 from pipeline_lib.transfer.segmentation.samples import resized
 from pipeline_lib.transfer.segmentation.scores import ConfusionMatrix
+
+_BATCH_PIXELS = 1 << 18
+"""One image of 512 × 512 pixels, or 64 of 64 × 64."""
 
 
 @torch.inference_mode()
@@ -28,7 +33,7 @@ def predicted_maps(
     short_side: int | None,
     device: torch.device,
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Predict whole images one by one, at their own size.
+    """Predict whole images at their own size; neighbours in the row that are of one size share a batch.
 
     Args:
         segmenter: The model, on ``device``.
@@ -40,16 +45,42 @@ def predicted_maps(
         device: Where to compute.
 
     Yields:
-        Row, and the class of every pixel, uint8 (H, W).
+        Row, and the class of every pixel, uint8 (H, W), in the order of the rows.
     """
     segmenter.eval()
-    for row in rows.tolist():
-        image = decode(dataset.image(split, row), dataset.name(split, row))
-        pixels = normalisation(resized(image, short_side))[None].to(device)  # (1, 3, h, w)
+    for group in _groups(dataset, split, rows, normalisation, short_side):
+        pixels = torch.stack([entry.pixels for entry in group]).to(device)  # (b, 3, h, w)
         scores = nn.functional.interpolate(
-            segmenter(pixels), image.size[::-1], mode="bilinear", align_corners=False
-        )  # (1, classes, H, W)
-        yield row, scores[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+            segmenter(pixels), group[0].size, mode="bilinear", align_corners=False
+        )  # (b, classes, H, W)
+        maps = scores.argmax(dim=1).to(torch.uint8).cpu().numpy()  # (b, H, W)
+        yield from zip((entry.row for entry in group), maps, strict=True)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """Row of an image, its height and width, and the resized pixels, float32 (3, h, w)."""
+
+    row: int
+    size: tuple[int, int]
+    pixels: Tensor
+
+
+def _groups(
+    dataset: Dataset, split: str, rows: NDArray[np.int64], normalisation: Normalisation, short_side: int | None
+) -> Iterator[list[_Entry]]:
+    """Runs of images of one size, of at most ``_BATCH_PIXELS`` pixels together or one image."""
+    group: list[_Entry] = []
+    for row in progress(rows.tolist(), "test segmenter", unit="image"):
+        image = decode(dataset.image(split, row), dataset.name(split, row))
+        entry = _Entry(row, (image.height, image.width), normalisation(resized(image, short_side)))
+        full = (len(group) + 1) * entry.pixels[0].numel() > _BATCH_PIXELS
+        if group and (full or entry.size != group[0].size):
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group
 
 
 def evaluate_maps(

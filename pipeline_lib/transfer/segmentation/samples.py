@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -17,13 +17,14 @@ from pipeline_lib.artifacts.objects import IGNORED, Objects
 from pipeline_lib.data.decoding import decode
 from pipeline_lib.errors import UserError
 from pipeline_lib.transfer.normalisation import Normalisation
+from pipeline_lib.transfer.segmentation.distortion import distorted
 
 SCALES = (0.5, 2.0)
 """Lowest and highest factor on the image's size in training."""
 
-_BRIGHTNESS = 32
-_CONTRAST = (0.5, 1.5)
-_LARGEST_CLASS_SHARE = 0.75
+LARGEST_CLASS_SHARE = 0.75
+"""A crop is drawn again while one class has at least this share of its pixels."""
+
 _ATTEMPTS = 10
 
 
@@ -48,18 +49,6 @@ def resized(image: Image.Image, short_side: int | None, factor: float = 1.0) -> 
         return image
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def distorted(image: Image.Image, generator: np.random.Generator) -> Image.Image:
-    """Brightness, contrast and saturation changed at random, each half of the times."""
-    if generator.random() < 0.5:
-        shift = generator.uniform(-_BRIGHTNESS, _BRIGHTNESS)
-        pixels = np.clip(np.asarray(image, dtype=np.float32) + shift, 0, 255).astype(np.uint8)
-        image = Image.fromarray(pixels)
-    for enhance in (ImageEnhance.Contrast, ImageEnhance.Color):
-        if generator.random() < 0.5:
-            image = enhance(image).enhance(generator.uniform(*_CONTRAST))
-    return image
 
 
 class TrainingCrops(TorchDataset[tuple[Tensor, Tensor]]):
@@ -128,7 +117,7 @@ class TrainingCrops(TorchDataset[tuple[Tensor, Tensor]]):
             box = (left, top, min(left + size, width), min(top + size, height))
             part = classes[box[1] : box[3], box[0] : box[2]]
             counts = np.bincount(part[part != IGNORED].ravel(), minlength=1)
-            if np.count_nonzero(counts) > 1 and counts.max() < _LARGEST_CLASS_SHARE * counts.sum():
+            if np.count_nonzero(counts) > 1 and counts.max() < LARGEST_CLASS_SHARE * counts.sum():
                 break
         return box
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.errors import UserError
@@ -27,6 +27,21 @@ def learning_rate(iteration: int, settings: SegmentationSettings) -> float:
     """Polynomial decay with a power of 0.9 from the first rate to 1e-4."""
     left = float((1 - iteration / settings.iterations) ** POWER)
     return LAST_RATE + (settings.learning_rate - LAST_RATE) * left
+
+
+def segmentation_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the pixels that count, divided by the number of all pixels, as mmsegmentation does.
+
+    The padding of crops that reach beyond the image so lowers the weight of their other pixels.
+
+    Args:
+        scores: Float (N, classes, H, W).
+        targets: Classes, int64 (N, H, W); 255 is not counted.
+
+    Returns:
+        A scalar; 0 where no pixel counts.
+    """
+    return nn.functional.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum") / targets.numel()
 
 
 class SegmentationTrainer:
@@ -96,7 +111,7 @@ class SegmentationTrainer:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.iteration, settings)
             scores = self._module(pixels.to(self._device))  # (N, classes, H, W)
-            loss = nn.functional.cross_entropy(scores, targets.to(self._device), ignore_index=IGNORED)
+            loss = segmentation_loss(scores, targets.to(self._device))
             self._optimizer.zero_grad()
             self._backward(loss)
             self._optimizer.step()

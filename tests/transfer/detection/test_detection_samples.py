@@ -7,13 +7,13 @@ from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.errors import UserError
 from pipeline_lib.transfer.detection.samples import (
     EvaluationSamples,
-    Normalisation,
     TrainingSamples,
     evaluation_batches,
     evaluation_split,
     resized_size,
     training_batches,
 )
+from pipeline_lib.transfer.normalisation import Normalisation
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -21,15 +21,8 @@ def trainer(squares, settings):
 
     def make(**changes):
         chosen = settings(**changes)
-        samples = TrainingSamples(
-            open_dataset(folder / "images"),
-            open_objects(folder / "objects"),
-            Normalisation(checkpoint.mean, checkpoint.std),
-            short_sides=chosen.short_sides,
-            longest_side=chosen.longest_side,
-            masks=chosen.masks,
-            seed=chosen.seed,
-        )
+        dataset, objects = open_dataset(folder / "images"), open_objects(folder / "objects")
+        samples = TrainingSamples.of(dataset, objects, Normalisation(checkpoint.mean, checkpoint.std), chosen)
         detector = build_detector("resnet18", checkpoint.backbone(), 2, chosen, "here")
         return DetectionTrainer(runtime.start("cpu", "float32", 0), chosen, detector, samples)
 
