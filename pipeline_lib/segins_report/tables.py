@@ -17,11 +17,21 @@ _DIGITS = 1
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row: title, a text for each measure, and whether the thesis prints it."""
+    """A row.
+
+    Attributes:
+        title: What it is of.
+        cells: A text for each measure.
+        published: Whether the thesis prints it.
+        gain: Whether it is the difference of the two rows above.
+        note: Oddities of the printed figures.
+    """
 
     title: str
     cells: tuple[str, ...]
     published: bool
+    gain: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
         "4.6",
         "λ: image-level against dense representations",
         ("top1", "top5", "ap50", "ap", "ap75", "frozen_miou", "fine_tuned_miou"),
-        ("moco-segins",),
+        ("moco-baseline", "moco-segins"),
     ),
     ("4.7", "Loss of the segmentation branch", ("ap50", "ap", "ap75"), ("simsiam-segins",)),
     ("4.8", "Pseudo-masks", ("ap50", "ap", "ap75"), ("simsiam-baseline", "simsiam-segins")),
@@ -86,6 +96,12 @@ def percent(value: float | None, sd: float | None = None) -> str:
     return text if sd is None else f"{text} ± {100 * sd:.{_DIGITS}f}"
 
 
+def signed_points(difference: float) -> str:
+    """A difference of shares in points with its sign, and no sign where it is rounded to nothing."""
+    text = f"{100 * difference:+.{_DIGITS}f}"
+    return text[1:] if not text.strip("+-0.") else text
+
+
 def thesis_tables(
     figures: Mapping[str, Mapping[str, Any]], published: Sequence[Figure], settings: Mapping[str, str]
 ) -> list[Table]:
@@ -101,17 +117,38 @@ def thesis_tables(
     """
     tables = []
     for name, title, measures, starts in _TABLES:
-        rows = [
-            TableRow(_titled(start, settings.get(name)), _cells(values, measures), False)
-            for start, values in figures.items()
-            if (not starts or start in starts) and any(values.get(measure) is not None for measure in measures)
-        ]
+        rows = [row for start in figures for row in _own_rows(figures, start, starts, measures, settings.get(name))]
         rows += [
-            TableRow(row.title, tuple(row.values.get(measure, "–") for measure in measures), True)
+            TableRow(
+                row.title, tuple(row.values.get(measure, "–") for measure in measures), True, note="; ".join(row.notes)
+            )
             for row in rows_of(published, name)
         ]
         tables.append(Table(name, title, tuple(TITLES[measure] for measure in measures), tuple(rows)))
     return tables
+
+
+def _own_rows(
+    figures: Mapping[str, Mapping[str, Any]],
+    start: str,
+    starts: Sequence[str],
+    measures: Sequence[str],
+    setting: str | None,
+) -> list[TableRow]:
+    """Row of a start, and for SegIns one of what it gains, where the table shows the baseline as well."""
+    values = figures[start]
+    if (starts and start not in starts) or all(values.get(measure) is None for measure in measures):
+        return []
+    rows = [TableRow(_titled(start, setting), _cells(values, measures), False)]
+    baseline = start.removesuffix("segins") + "baseline"
+    if start.endswith("-segins") and baseline in figures and (not starts or baseline in starts):
+        cells = tuple(_gain(values.get(measure), figures[baseline].get(measure)) for measure in measures)
+        rows.append(TableRow(f"gain over {start_title(baseline)}", cells, False, gain=True))
+    return rows
+
+
+def _gain(after: float | None, before: float | None) -> str:
+    return "–" if after is None or before is None else signed_points(after - before)
 
 
 def _titled(start: str, setting: str | None) -> str:
