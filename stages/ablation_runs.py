@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pipeline_lib.configuration import unknown_name
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params, load_params
 from stages.experiments import Experiments
+from stages.progress import Progress
 from stages.stage_graph import StageGraph
 
 SCRATCH = Path("scratch/ablations")
@@ -147,51 +147,11 @@ class Plan:
                 params = load_params(changes=changes | seeded(load_params(changes=changes), seed))
                 files = {self._file(group, measure, settings) for group, measure in self._shown(row)} - {None}
                 figures, seconds = experiments.figures(sorted(map(str, files)), params)
-                progress.tell(f"{row.name}, seed {seed}", figures.get("ucls.best_head_acc"), seconds)
+                accuracy = figures.get("ucls.best_head_acc")
+                found = "" if accuracy is None else f"best head ACC {100 * accuracy:.2f}"
+                progress.tell(f"{row.name}, seed {seed}", found, seconds)
                 runs.append(figures)
             if reason:
                 progress.skip(self._seeds, f"{row.name}: {reason}")
             rows.append(RowResult(row, settings, runs, reason))
         return RunResults(data, backbone, rows)
-
-
-class Progress:
-    """One line a run, with the time left if all runs to come take as long as those since the first that was made.
-
-    Args:
-        title: What is run.
-        total: Number of runs.
-    """
-
-    def __init__(self, title: str, total: int) -> None:
-        self._title, self._total, self._done = title, total, 0
-        self._seconds: list[float] = []
-        self._started = time.monotonic()
-
-    def tell(self, what: str, accuracy: float | None, seconds: float) -> None:
-        """Count a run and print its line."""
-        self._done += 1
-        # Rows that share a run take no time; those before the first that was made say nothing of the others.
-        if seconds or self._seconds:
-            self._seconds.append(seconds)
-        found = "" if accuracy is None else f": best head ACC {100 * accuracy:.2f}"
-        took = f"{seconds:.0f} s" if seconds else "there already"
-        left = self._total - self._done
-        expected = sum(self._seconds) / len(self._seconds) * left if self._seconds else 0.0
-        still = f"; about {_duration(expected)} left" if left and expected else ""
-        print(f"{self._title} {self._done}/{self._total}: {what}{found} [{took}{still}]", flush=True)
-
-    def skip(self, runs: int, what: str) -> None:
-        """Count runs that are not made."""
-        self._done += runs
-        print(f"{self._title} {self._done}/{self._total}: {what}", flush=True)
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )

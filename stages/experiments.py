@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
-import os
-import shutil
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.dataset import open_dataset
-from pipeline_lib.artifacts.folder import META, write_json
+from pipeline_lib.artifacts.folder import META
 from pipeline_lib.artifacts.resume import run_fingerprint
 from pipeline_lib.errors import MissingFileError
 from pipeline_lib.params import Params
-from stages.command_line import MACHINE_SETTINGS, StageContext
+from stages.command_line import StageContext
+from stages.isolated_runs import deciding_settings, is_finished, run_apart
 from stages.stage_graph import GIVEN, StageFacts, StageGraph
-
-FINISHED = "finished.json"
 
 
 class Experiments:
@@ -78,7 +73,7 @@ class Experiments:
         for stage in self._graph.leading_to(metrics):
             fingerprint = self._fingerprint(stage, params, folders)
             folder = self._scratch / fingerprint
-            if not (folder / FINISHED).is_file():
+            if not is_finished(folder):
                 seconds += self._run_stage(stage, params, folder, folders)
             folders |= {kind: folder / "data" / kind / self._name(kind) for kind in stage.outputs}
             for name in stage.metrics:
@@ -93,45 +88,15 @@ class Experiments:
             key = template
             for text, name in names.items():
                 key = key.replace(text, name)
-            settings[key] = _deciding(params.model_dump(mode="json"), key)
+            settings[key] = deciding_settings(params.model_dump(mode="json"), key)
         code = [self._workspace / path for path in stage.code]
         return run_fingerprint(settings, code, [folders[kind] for kind in stage.inputs])
 
     def _run_stage(self, stage: StageFacts, params: Params, folder: Path, folders: Mapping[str, Path]) -> float:
-        # Another process may be at the same stage: each works under a name of its own, and the first to end counts.
-        working = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(working, ignore_errors=True)
-        working.mkdir(parents=True)
-        for kind in stage.inputs:
-            link = working / "data" / kind / self._name(kind)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(folders[kind].resolve(), target_is_directory=True)
-        module = importlib.import_module(f"stages.{stage.name}")
-        started = time.monotonic()
-        with _output_to(working / "log.txt"):
-            module.run(StageContext(stage.name, params, self._data, self._backbone, root=working))
-        seconds = time.monotonic() - started
-        write_json(working / FINISHED, {"stage": stage.name, "seconds": round(seconds, 2)})
-        try:
-            working.rename(folder)
-        except OSError:
-            shutil.rmtree(working)
-            if not (folder / FINISHED).is_file():
-                raise
-        return seconds
+        inputs = {Path("data") / kind / self._name(kind): folders[kind] for kind in stage.inputs}
 
+        def run(root: Path) -> None:
+            module = importlib.import_module(f"stages.{stage.name}")
+            module.run(StageContext(stage.name, params, self._data, self._backbone, root=root))
 
-def _deciding(tree: Mapping[str, Any], key: str) -> Any:
-    """Value of a dotted key, without the settings of the machine."""
-    value: Any = tree
-    for part in key.split("."):
-        value = value[part]
-    if isinstance(value, dict):
-        return {name: item for name, item in value.items() if name not in MACHINE_SETTINGS}
-    return value
-
-
-@contextlib.contextmanager
-def _output_to(path: Path) -> Iterator[None]:
-    with path.open("w", encoding="utf-8") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        yield
+        return run_apart(folder, stage.name, inputs, run)

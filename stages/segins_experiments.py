@@ -1,82 +1,79 @@
-"""Compare variants of the SegIns chain over seeds: ``python -m stages.segins_experiments seeds --seeds 3``."""
+"""Run a named set of SegIns experiments over seeds: ``python -m stages.segins_experiments seeds --seeds 3``."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import Any
 
-from pipeline_lib.errors import UserError
 from pipeline_lib.overrides import parsed_settings
-from pipeline_lib.params import Params, load_params
-from pipeline_lib.segins_report.experiments import Row, load_sets, set_named, write_tables
-from pipeline_lib.segins_report.figures import DETECTION, MEASURES, SEGMENTATION
+from pipeline_lib.presets import load_presets
+from pipeline_lib.segins_report.experiments import load_definitions
+from pipeline_lib.segins_report.published import load_published
+from pipeline_lib.segins_report.seed_report import Facts, write_report
+from pipeline_lib.segins_report.seeds import RowResult
 from stages.command_line import one_line_errors
-from stages.segins_steps import Runner, chain
+from stages.segins_chain import SegInsChain
+from stages.segins_plan import Choice, SegInsPlan
 
 REPORTS = Path("reports/segins-experiments")
 SCRATCH = Path("scratch/segins")
-_SEEDED = ("pretrain", "masks", "linear_eval", "detection", "segmentation")
-_SHOWN = (*MEASURES, *DETECTION, *SEGMENTATION)
+EVALUATIONS = ("linear_eval", "detection", "segmentation")
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m stages.segins_experiments", description=__doc__)
-    parser.add_argument("name", nargs="?", help="set, a key of conf/segins_experiments.yaml; none: list them")
-    parser.add_argument("--data", help="data set of the pretraining (default: the suite's first)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs with the seeds 0 to N - 1")
-    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of all variants")
+    parser = argparse.ArgumentParser(
+        prog="python -m stages.segins_experiments",
+        description="Run a named set of SegIns experiments and write its tables; without a name, list the sets.",
+    )
+    parser.add_argument("name", nargs="?", help="set, a key of sets in conf/segins_experiments.yaml")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs with the seeds 0 to N - 1 (default: 1)")
+    parser.add_argument("--data", help="data set of the pretraining (default: the first of segins_suite)")
+    parser.add_argument("--target", help="data set transferred to (default: --data, or the first of segins_suite)")
+    parser.add_argument("--method", choices=("simsiam", "moco"), help="method, where the set has one")
+    parser.add_argument("--rows", default="", metavar="NAME,NAME", help="rows to run, by their names (default: all)")
+    parser.add_argument("--only", nargs="+", default=[], choices=EVALUATIONS, help="evaluations (default: all)")
+    parser.add_argument(
+        "--preset", action="append", default=[], metavar="NAME", help="settings that all rows start from"
+    )
+    parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="likewise; wins")
     return parser.parse_args()
 
 
-def run_variant(params: Params, data: str, starts: tuple[str, ...], title: str) -> dict[str, dict[str, float]]:
-    """Run the chain once; metrics by start."""
-    runner = Runner(params, data, Path(), SCRATCH)
-    steps = list(chain(params, data, starts))
-    found: dict[str, dict[str, float]] = {start: {} for start in starts}
-    for number, step in enumerate(steps, start=1):
-        seconds = runner.run(step)
-        print(f"{title} {number}/{len(steps)}: {step.title} [{f'{seconds:.0f} s' if seconds else 'there already'}]")
-        start = dict(step.options).get("start")
-        if start in found:
-            metrics = runner.metrics(step)
-            found[start] |= {key: float(metrics[key]) for key in _SHOWN if metrics.get(key) is not None}
-    return found
-
-
-def seeded(settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """Settings with one seed for all random parts but the data."""
-    return {**settings, **{f"{section}.seed": seed for section in _SEEDED}}
-
-
 def main() -> None:
-    """Run what is missing, write the tables and print them."""
-    given, sets = arguments(), load_sets()
+    """Run what is missing, write the report after each run, and print the tables."""
+    given, definitions = arguments(), load_definitions()
     if given.name is None:
-        print("\n".join(f"{name:<10}{chosen.title}" for name, chosen in sets.items()))
+        print("\n".join(f"{name:<10}{chosen.title}" for name, chosen in definitions.sets.items()))
         return
-    if given.seeds < 1:
-        raise UserError(f"--seeds {given.seeds}: allowed: 1 or more")
-    experiments, settings = set_named(sets, given.name), parsed_settings(given.settings)
-    variants = {
-        name: [load_params(changes=seeded(settings | own, seed)) for seed in range(given.seeds)]
-        for name, own in experiments.variants.items()
-    }
-    suite = load_params(changes=settings).segins_suite
-    data = given.data or suite.data[0]
-    if data not in suite.sets:
-        raise UserError(f"--data {data}: not one of {', '.join(suite.sets)}")
-    starts = experiments.starts or suite.start
-    rows = []
-    for name, seeds in variants.items():
-        runs = [run_variant(params, data, starts, f"{given.name} {name} seed {s}") for s, params in enumerate(seeds)]
-        rows += [Row(name, start, tuple(run[start] for run in runs)) for start in starts]
-    changed = ", ".join(f"{key} = {value}" for key, value in settings.items())
-    note = f"Settings: params.yaml{f', {changed}' if changed else ''}."
-    title = f"{experiments.title}: {data}"
-    print(write_tables(REPORTS, f"{given.name}-{data}", title, rows, given.seeds, note))
+    experiments, published = definitions.set_named(given.name), load_published()
+    single = parsed_settings(given.settings)
+    settings = load_presets().settings(given.preset) | single
+    rows = tuple(name.strip() for name in given.rows.split(",") if name.strip())
+    choice = Choice(given.name, given.seeds, given.data, given.target, given.method, rows, tuple(given.only))
+    plan = SegInsPlan(experiments, choice, settings, single)
+    pretrain = plan.params.pretrain
+    facts = Facts(
+        data=plan.data,
+        target=plan.target,
+        architecture=pretrain.architecture,
+        epochs=pretrain.epochs,
+        multi_crop=pretrain.local_crops > 0,
+        detection_metric=plan.params.detection.metric,
+        seeds=choice.seeds,
+        settings={key: value for key, value in settings.items() if not key.startswith("segins_suite.")},
+    )
+    path = REPORTS / "-".join(filter(None, (given.name, given.method, plan.data)))
+
+    def write(results: list[RowResult]) -> str:
+        return write_report(path, experiments, results, published, facts, plan.gaps)
+
+    results = plan.run(SegInsChain(Path(), SCRATCH), write)
+    print(write(results))
+    print(f"written to {path}.md and {path}.csv")
+    if any(result.reason for result in results):
+        sys.exit("error: " + "; ".join(f"{found.row.name}: {found.reason}" for found in results if found.reason))
 
 
 if __name__ == "__main__":

@@ -1,144 +1,136 @@
-"""Steps of the SegIns chain, each in a folder of its own that is named by all that decides it."""
+"""The SegIns chain as ``dvc.yaml`` describes it, written out for the names of one suite."""
 
 from __future__ import annotations
 
-import importlib
-import json
-import time
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-import pipeline_lib
-from pipeline_lib.artifacts.folder import write_json
-from pipeline_lib.artifacts.resume import run_fingerprint
+from pipeline_lib.configuration import read_yaml
+from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params
-from stages.segins_command_line import SegInsContext
 
-FINISHED = "finished.json"
+_NAME = re.compile(r"\$\{([\w.]+)\}")
+_SUITE = re.compile(r"\$\{segins_suite\.(\w+)\}")
+_OTHER_SUITE = "${suite."
+_CHECKS = Path("data/checks")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One run of a stage.
+    """One stage for one data set, method, start and target.
 
     Attributes:
-        stage: Name of the stage.
-        options: Its method, start and target.
-        sections: Sections of ``params.yaml`` that it depends on.
-        inputs: Steps whose outputs it reads.
-        outputs: What it writes and others read, relative to the root.
+        stage: Name of the stage and of its module.
+        item: The names that it is run with, by option.
+        inputs: Folders of artifacts that it reads, below the root.
+        outputs: Folders that it writes.
+        metrics: Metric files that it writes.
+        code: Its module and those that it imports; files and folders.
+        params: Keys of ``params.yaml`` that decide its result.
     """
 
     stage: str
-    options: tuple[tuple[str, str], ...]
-    sections: tuple[str, ...]
-    inputs: tuple[Step, ...]
-    outputs: tuple[str, ...]
-
-    @property
-    def title(self) -> str:
-        """Stage with its options."""
-        return "-".join((self.stage, *(value for _, value in self.options)))
+    item: Mapping[str, str]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    metrics: tuple[Path, ...]
+    code: tuple[Path, ...]
+    params: tuple[str, ...]
 
 
-def chain(params: Params, data: str, starts: tuple[str, ...]) -> Iterator[Step]:
-    """All steps that some starts need, each after its inputs.
+class Steps:
+    """All steps of a suite.
 
     Args:
-        params: Parameters.
-        data: Data set of the pretraining.
-        starts: Starts that are transferred.
+        steps: The steps; each output and each metric file has one that writes it.
     """
-    checkpoints: dict[str, Step] = {}
-    for start in starts:
-        yield from _pretraining(data, start, checkpoints)
-    for start in starts:
-        checkpoint = checkpoints[start]
-        yield Step("linear_eval", (("start", start),), ("linear_eval",), (checkpoint,), ())
-        for target in params.segins_suite.target:
-            for stage in ("detection", "segmentation"):
-                yield Step(stage, (("start", start), ("target", target)), (stage,), (checkpoint,), ())
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._writers = {path: step for step in steps for path in (*step.outputs, *step.metrics)}
+
+    def leading_to(self, metrics: Iterable[Path]) -> list[Step]:
+        """Steps that have to run for some metric files, each after those that it depends on.
+
+        Raises:
+            UserError: No step writes one of them.
+        """
+        needed: dict[int, Step] = {}
+        for path in metrics:
+            if path not in self._writers:
+                raise UserError(f"{path}: no stage of dvc.yaml writes it with the names of segins_suite in params.yaml")
+            self._add(self._writers[path], needed)
+        return list(needed.values())
+
+    def _add(self, step: Step, needed: dict[int, Step]) -> None:
+        if id(step) in needed:
+            return
+        for path in step.inputs:
+            # What no step writes lies in the workspace.
+            if path in self._writers:
+                self._add(self._writers[path], needed)
+        needed[id(step)] = step
 
 
-def _pretraining(data: str, start: str, checkpoints: dict[str, Step]) -> Iterator[Step]:
-    method, _, kind = start.partition("-")
-    folder = f"data/checkpoints/{data}"
-    if start in checkpoints:
-        return
-    if kind not in ("baseline", "segins"):
-        given = (("start", start),)
-        checkpoints[start] = Step("given_checkpoint", given, ("checkpoints", "pretrain"), (), (f"{folder}/{start}",))
-        yield checkpoints[start]
-        return
-    baseline, options = f"{method}-baseline", (("method", method),)
-    options = (("method", method),)
-    if baseline not in checkpoints:
-        outputs = (f"{folder}/{baseline}",)
-        checkpoints[baseline] = Step("pretrain_baseline", options, ("pretrain", method), (), outputs)
-        yield checkpoints[baseline]
-    if kind == "segins":
-        masks = Step("masks", options, ("masks",), (checkpoints[baseline],), (f"data/masks/{data}/{method}",))
-        yield masks
-        outputs = (f"{folder}/{start}",)
-        checkpoints[start] = Step("pretrain_segins", options, ("pretrain", method, "segins"), (masks,), outputs)
-        yield checkpoints[start]
-
-
-class Runner:
-    """Runs steps in this process and keeps what they made under ``scratch``; an equal step only reads.
+def read_steps(params: Params, path: Path = Path("dvc.yaml")) -> Steps:
+    """Read the stages of the SegIns chain for the names in ``segins_suite``.
 
     Args:
-        params: Parameters.
-        data: Data set of the pretraining, annotated in ``workspace``.
-        workspace: Root of the repository.
-        scratch: Folder for what is made.
+        params: The parameters.
+        path: The pipeline definition.
+
+    Returns:
+        The steps.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: It is no YAML.
     """
-
-    def __init__(self, params: Params, data: str, workspace: Path, scratch: Path) -> None:
-        self._params, self._data = params, data
-        self._workspace, self._scratch = workspace.absolute(), scratch.absolute()
-        self._values: dict[str, Any] = params.model_dump(mode="json", by_alias=True)
-        sets = {data, *params.segins_suite.target}
-        self._annotated = [workspace / "data" / "annotated" / name / "images" for name in sorted(sets)]
-
-    def root(self, step: Step) -> Path:
-        """Folder of a step."""
-        sections = {name: self._values[name] for name in step.sections}
-        before = [self.root(other).name for other in step.inputs]
-        settings = {"stage": step.stage, "data": self._data, "options": step.options, "sections": sections}
-        code = [Path(pipeline_lib.__file__).parent, self._workspace / "stages" / f"{step.stage}.py"]
-        fingerprint = run_fingerprint(settings | {"inputs": before}, code, self._annotated)
-        return self._scratch / f"{step.title}-{fingerprint}"
-
-    def run(self, step: Step) -> float:
-        """Run a step, unless it is there; returns its seconds, 0 where it was there."""
-        root = self.root(step)
-        if (root / FINISHED).is_file():
-            return 0.0
-        (root / "data").mkdir(parents=True, exist_ok=True)
-        _link(root / "data" / "annotated", self._workspace / "data" / "annotated")
-        for other in step.inputs:
-            for output in other.outputs:
-                _link(root / output, self.root(other) / output)
-        context = SegInsContext(step.stage, self._params, self._data, "", root=root, **dict(step.options))  # type: ignore[arg-type]
-        started = time.monotonic()
-        importlib.import_module(f"stages.{step.stage}").run(context)
-        seconds = time.monotonic() - started
-        write_json(root / FINISHED, {"seconds": round(seconds, 1)})
-        return seconds
-
-    def metrics(self, step: Step) -> dict[str, Any]:
-        """What a finished step measured."""
-        found: dict[str, Any] = {}
-        for path in sorted((self.root(step) / "metrics").rglob("*.json")):
-            found |= json.loads(path.read_text())
-        return found
+    tree = params.model_dump(mode="json")
+    stages: Mapping[str, Mapping[str, Any]] = read_yaml(path)["stages"]
+    return Steps(step for name, body in stages.items() for step in _written_out(name, body, tree))
 
 
-def _link(link: Path, target: Path) -> None:
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.is_symlink():
-        link.unlink()
-    link.symlink_to(target)
+def _written_out(name: str, body: Mapping[str, Any], tree: Mapping[str, Any]) -> Iterator[Step]:
+    matrix: Mapping[str, str] = body.get("matrix", {})
+    if any(values.startswith(_OTHER_SUITE) for values in matrix.values()):
+        return
+    lists = [tree["segins_suite"][_suite_key(values)] for values in matrix.values()]
+    for names in product(*lists):
+        yield _step(name, body, dict(zip(matrix, names, strict=True)), tree)
+
+
+def _suite_key(values: str) -> str:
+    found = _SUITE.fullmatch(values)
+    if found is None:
+        raise UserError(f"dvc.yaml: matrix {values}: allowed: a list of segins_suite")
+    return found[1]
+
+
+def _step(name: str, body: Mapping[str, Any], item: Mapping[str, str], tree: Mapping[str, Any]) -> Step:
+    def filled(text: str) -> str:
+        return _NAME.sub(lambda match: _value(match[1], item, tree), text)
+
+    paths = [Path(filled(dep)) for dep in body.get("deps", [])]
+    return Step(
+        stage=name,
+        item=item,
+        inputs=tuple(path for path in paths if path.parts[0] == "data" and not path.is_relative_to(_CHECKS)),
+        outputs=tuple(Path(filled(out)) for out in body.get("outs", [])),
+        metrics=tuple(Path(filled(file)) for entry in body.get("metrics", []) for file in entry),
+        code=tuple(path for path in paths if path.parts[0] not in ("data", "metrics")),
+        params=tuple(filled(entry) for entry in body.get("params", []) if isinstance(entry, str)),
+    )
+
+
+def _value(key: str, item: Mapping[str, str], tree: Mapping[str, Any]) -> str:
+    section, _, rest = key.partition(".")
+    if section == "item":
+        return item[rest]
+    value: Any = tree
+    for part in key.split("."):
+        value = value[part]
+    return str(value)

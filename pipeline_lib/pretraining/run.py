@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -53,15 +53,13 @@ def build_method(
     stage = "res4" if segins is None else segins.stage
     architecture, device = settings.architecture, fabric.device
     if isinstance(own, SimSiamSettings):
-        return SimSiam(architecture, own, _segmentation(segins, 1.0), stage, device)
+        return SimSiam(architecture, own, _segmentation(segins, "simsiam"), stage, device)
     check_moco_batches(own, settings.batch_size, settings.accumulate, fabric.world_size)
-    return MoCo(architecture, own, _segmentation(segins, 2.0), stage, device, fabric.autocast, settings.seed)
+    return MoCo(architecture, own, _segmentation(segins, "moco"), stage, device, fabric.autocast, settings.seed)
 
 
-def _segmentation(segins: SegInsSettings | None, automatic: float) -> Segmentation | None:
-    if segins is None:
-        return None
-    return Segmentation(automatic if segins.weight == "auto" else segins.weight, segins.loss)
+def _segmentation(segins: SegInsSettings | None, method: Literal["simsiam", "moco"]) -> Segmentation | None:
+    return None if segins is None else Segmentation(segins.weight_for(method), segins.loss)
 
 
 def build_pretrainer(

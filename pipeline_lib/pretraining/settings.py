@@ -123,3 +123,9 @@ class SegInsSettings(Settings):
     weight: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(alias="lambda")
     loss: Literal["dice", "smooth_dice", "bce"]
     stage: Literal["res2", "res3", "res4", "res5"]
+
+    def weight_for(self, method: Literal["simsiam", "moco"]) -> float:
+        """λ for a method: as given, or for ``auto`` the thesis' (below Eq. 3.5)."""
+        if self.weight != "auto":
+            return self.weight
+        return 1.0 if method == "simsiam" else 2.0

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from pipeline_lib.report.curves import whole_numbers
 from pipeline_lib.report.drawing import ACCENT, MUTED, Panel
 
+_FEW = 12
 _WATCHED = (
     ("id_loss", "Instance discrimination loss"),
     ("seg_loss", "Segmentation loss"),
-    ("embedding_std", "Spread of the embeddings (1: even, 0: collapsed)"),
+    ("embedding_std", "Spread of embeddings (0: collapsed)"),
     ("oracle_knn_acc", "k-NN accuracy on val, with labels"),
 )
 
@@ -40,10 +41,17 @@ def pretraining_panels(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
 def _drawing(title: str, lines: Mapping[str, Sequence[tuple[int, float]]]) -> Any:
     def draw(axes: Axes) -> None:
         for number, (name, points) in enumerate(lines.items()):
-            style = "-" if name.endswith("segins") else "--"
-            colour = ACCENT if name.startswith("moco") else MUTED
-            marker = "o" if len(points) == 1 else ""
-            axes.plot(*zip(*points, strict=True), style, color=colour, label=name, marker=marker, zorder=2 + number)
+            segins = name.endswith("segins")
+            axes.plot(
+                *zip(*points, strict=True),
+                "-" if segins else "--",
+                color=ACCENT if name.startswith("moco") else MUTED,
+                label=name,
+                # Few points are markers that differ without their lines.
+                marker=("o" if segins else "s") if len(points) <= _FEW else "",
+                markerfacecolor=None if segins else "none",
+                zorder=2 + number,
+            )
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(whole_numbers())
         axes.legend(fontsize=8)

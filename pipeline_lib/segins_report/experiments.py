@@ -1,120 +1,154 @@
-"""Experiment sets over seeds: what they are, and their tables of mean ± standard deviation."""
+"""What an experiment set of the SegIns chain is: rows of starts and settings, and what its tables show."""
 
 from __future__ import annotations
 
-import csv
-import io
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from pipeline_lib.artifacts.folder import write_atomically
 from pipeline_lib.configuration import first_complaint, read_yaml, unknown_name
 from pipeline_lib.errors import UserError
-from pipeline_lib.segins_report.tables import TITLES, percent, start_title
+from pipeline_lib.segins_report.measures import MEASURES, METHODS
+from pipeline_lib.segins_report.tables import start_title
 from pipeline_lib.settings import Settings
 
 DEFINITIONS = Path("conf/segins_experiments.yaml")
+Method = Literal["simsiam", "moco"]
+Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 
-class ExperimentSet(Settings):
-    """Variants of the SegIns chain.
+class Row(Settings):
+    """One experiment.
 
     Attributes:
-        title: What is examined.
-        starts: Rows of the tables; empty: all of the suite.
-        variants: Changes to ``params.yaml`` by the name of the variant.
+        start: Checkpoint that is evaluated.
+        name: Name in the tables; the start's title where it is not given.
+        settings: Values by dotted key of ``params.yaml``.
+        published: Method in the published figures; the start's title where it is not given.
+        setting: What the published row varies.
+        against: Name of the row that this one is compared with, seed by seed.
+    """
+
+    start: str
+    name: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    published: str = ""
+    setting: str = ""
+    against: str | None = None
+
+
+class Table(Settings):
+    """One table of a set.
+
+    Attributes:
+        title: What it shows.
+        published: Table of the thesis with the figures beside ours.
+        measures: Measures in their order, of :data:`pipeline_lib.segins_report.measures.MEASURES`.
+        compared: Whether it shows what a row gains over the one that it is compared with.
     """
 
     title: str
-    starts: tuple[str, ...] = Field(default=(), strict=False)
-    variants: dict[str, dict[str, Any]] = Field(min_length=1)
+    published: str | None = None
+    measures: Names
+    compared: bool = True
+
+    @model_validator(mode="after")
+    def _measures_are_known(self) -> Self:
+        for measure in self.measures:
+            if measure not in MEASURES:
+                raise ValueError(f"measures: {measure}: {unknown_name(measure, MEASURES)}")
+        return self
 
 
-@dataclass(frozen=True)
-class Row:
-    """Figures of one start in one variant, one mapping a seed, shares."""
+class ExperimentSet(Settings):
+    """Experiments that one command makes.
 
-    variant: str
-    start: str
-    runs: tuple[Mapping[str, float], ...]
+    Attributes:
+        title: What is examined.
+        note: What a reader has to know; printed below the tables.
+        method: Pretraining method that ``{method}`` and ``{title}`` in the rows stand for.
+        rows: The experiments.
+        tables: What is written.
+    """
+
+    title: str
+    note: str = ""
+    method: Method | None = None
+    rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
+    tables: Annotated[tuple[Table, ...], Field(strict=False, min_length=1)]
+
+    def filled_rows(self, method: Method | None = None) -> list[Row]:
+        """The rows with all names written out.
+
+        Args:
+            method: Method in place of the set's.
+
+        Returns:
+            Rows in their order.
+
+        Raises:
+            UserError: The rows do not depend on the method.
+        """
+        if method is not None and self.method is None:
+            raise UserError(f"--method {method}: the set has rows of all methods; allowed: none, or --rows")
+        chosen = method or self.method
+        names = {} if chosen is None else {"{method}": chosen, "{title}": METHODS[chosen]}
+        return [_filled(row, names) for row in self.rows]
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        names: list[str] = []
+        for row in self.filled_rows():
+            if row.name in names:
+                raise ValueError(f"rows: {row.name}: none may have the name of another")
+            if row.against is not None and row.against not in names:
+                raise ValueError(f"rows: {row.name}: against = {row.against!r}: allowed: the name of an earlier row")
+            names.append(row.name)
+        return self
 
 
-def load_sets(path: Path = DEFINITIONS) -> dict[str, ExperimentSet]:
-    """Read all sets.
+def _filled(row: Row, names: Mapping[str, str]) -> Row:
+    def written_out(text: str) -> str:
+        for key, value in names.items():
+            text = text.replace(key, value)
+        return text
+
+    start = written_out(row.start)
+    return row.model_copy(
+        update={
+            "start": start,
+            "name": written_out(row.name) or start_title(start),
+            "published": written_out(row.published) or start_title(start),
+        }
+    )
+
+
+class Definitions(Settings):
+    """The whole file: experiment sets by name."""
+
+    sets: dict[str, ExperimentSet]
+
+    def set_named(self, name: str) -> ExperimentSet:
+        """One set.
+
+        Raises:
+            UserError: There is none of this name.
+        """
+        if name not in self.sets:
+            raise UserError(f"experiment set {name}: {unknown_name(name, self.sets)}")
+        return self.sets[name]
+
+
+def load_definitions(path: Path = DEFINITIONS) -> Definitions:
+    """Read the experiment sets.
 
     Raises:
-        UserError: The file is not valid; the message names the key.
+        MissingFileError: The file is absent.
+        UserError: A key is unknown or a name in it is; the message names it.
     """
-    raw = read_yaml(path)
     try:
-        return {str(name): ExperimentSet.model_validate(value) for name, value in raw.items()}
+        return Definitions.model_validate(read_yaml(path))
     except ValidationError as error:
         raise UserError(f"{path}: {first_complaint(error)}") from None
-
-
-def set_named(sets: Mapping[str, ExperimentSet], name: str) -> ExperimentSet:
-    """A set by its name.
-
-    Raises:
-        UserError: There is none.
-    """
-    if name not in sets:
-        raise UserError(f"{name}: {unknown_name(name, sets)}")
-    return sets[name]
-
-
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation; none for a single value."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
-def _measures(rows: Sequence[Row]) -> list[str]:
-    there = {key for row in rows for run in row.runs for key in run}
-    known = [key for key in TITLES if key in there]
-    return known + sorted(there - set(known))
-
-
-def markdown(title: str, rows: Sequence[Row], seeds: int, note: str) -> str:
-    """A table with a line for each variant and start, in percent."""
-    measures = _measures(rows)
-    lines = [f"# {title}", "", "| variant | start | " + " | ".join(TITLES.get(key, key) for key in measures) + " |"]
-    lines.append("| --- | --- |" + " --- |" * len(measures))
-    for row in rows:
-        cells = []
-        for key in measures:
-            values = [run[key] for run in row.runs if key in run]
-            cells.append(percent(*mean_and_deviation(values)) if values else "–")
-        lines.append(f"| {row.variant} | {start_title(row.start)} | " + " | ".join(cells) + " |")
-    spread = "mean ± sample standard deviation" if seeds > 1 else "one run"
-    return "\n".join([*lines, "", f"Percent, {spread} over {seeds} seed{'s' if seeds > 1 else ''}. {note}", ""])
-
-
-def write_tables(folder: Path, name: str, title: str, rows: Sequence[Row], seeds: int, note: str) -> str:
-    """Write ``NAME.md`` and, with a line for each run, ``NAME.csv``.
-
-    Args:
-        folder: Folder of the tables.
-        name: Name of the files.
-        title: Heading.
-        rows: Figures.
-        seeds: Number of seeds.
-        note: What a reader has to know.
-
-    Returns:
-        The Markdown text.
-    """
-    text = markdown(title, rows, seeds, note)
-    write_atomically(folder / f"{name}.md", text)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["variant", "start", "seed", "measure", "value"])
-    for row in rows:
-        for seed, run in enumerate(row.runs):
-            writer.writerows([row.variant, row.start, seed, key, round(value, 4)] for key, value in run.items())
-    write_atomically(folder / f"{name}.csv", stream.getvalue())
-    return text

@@ -11,7 +11,8 @@ from typing import Any
 from pipeline_lib.report.drawing import Panel
 from pipeline_lib.report.origins import package_versions, stage_settings
 from pipeline_lib.report.rendering import render_page
-from pipeline_lib.segins_report.tables import Table, percent
+from pipeline_lib.segins_report.measures import METHODS
+from pipeline_lib.segins_report.tables import TITLES, Table, percent, signed_points
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,20 @@ class SegInsFacts:
 
     Attributes:
         data: Data set of the pretraining.
+        network: Network of this run and the length of its pretraining.
         targets: Data sets transferred to.
         tables: Tables of the thesis with this run's rows.
-        gains: What SegIns gains over its baseline, shares by measure, by method.
+        gains: What SegIns gains over its baseline: by method, shares by measure.
         masks: Metrics of the pseudo-masks by method.
         collapsed: Checkpoints whose embeddings collapsed.
         panels: Curves.
         mask_pictures: Grids of pseudo-masks.
         transfer_pictures: Detections and segmentations.
-        origins: ``made_by`` of the artifacts by name.
+        origins: ``made_by`` of the artifacts by what they are called.
     """
 
     data: str
+    network: str
     targets: tuple[str, ...]
     tables: tuple[Table, ...]
     gains: Mapping[str, Mapping[str, float]]
@@ -60,12 +63,14 @@ _SCORES = {
     "iou_with_masks": "IoU with true masks",
     "iou_with_boxes": "IoU with true boxes",
     "corloc": "CorLoc",
-    "foreground_share": "foreground share",
+    "foreground_share": "foreground",
 }
+_CONTROLS = {"control_centre": "control: centred ellipse", "control_whole": "control: whole image"}
+_TILES = ("top1", "ap", "coco_ap", "fine_tuned_miou")
 
 
 def mask_rows(masks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Scores of the pseudo-masks of each method, and of the controls, in percent.
+    """Scores of the pseudo-masks of each method, and of the controls on the same images, in percent.
 
     Args:
         masks: Metrics of the masks stage by method.
@@ -75,15 +80,32 @@ def mask_rows(masks: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[st
     """
     rows = []
     for method, values in masks.items():
-        rows.append(
-            (f"{values.get('source', 'pseudo-masks')}, {method}", [percent(values.get(key)) for key in _SCORES])
-        )
-    for control, title in (("centre", "control: centred ellipse"), ("whole", "control: whole image")):
-        values = next(iter(masks.values()), {})
-        cells = [percent(values.get(f"{control}_{key}")) for key in _SCORES]
-        if any(cell != "–" for cell in cells):
-            rows.append((title, cells))
+        # Without truth there are no scores; the share of the foreground is known all the same.
+        scores = values.get("pseudo", values)
+        rows.append((f"{values['source']}, {METHODS.get(method, method)}", _percentages(scores)))
+    for control, title in _CONTROLS.items():
+        scores = next((values[control] for values in masks.values() if control in values), None)
+        if scores is not None:
+            rows.append((title, _percentages(scores)))
     return rows
+
+
+def _percentages(scores: Mapping[str, Any]) -> list[str]:
+    return [percent(scores.get(key)) for key in _SCORES]
+
+
+def tiles(gains: Mapping[str, Mapping[str, float]]) -> list[tuple[str, str]]:
+    """The headline: what SegIns gains in the main measure of each evaluation, in points.
+
+    Args:
+        gains: By method, shares by measure.
+    """
+    return [
+        (f"{TITLES[measure]}, {METHODS.get(method, method)}", signed_points(found[measure]))
+        for method, found in gains.items()
+        for measure in _TILES
+        if measure in found
+    ]
 
 
 def segins_page(facts: SegInsFacts) -> str:
@@ -95,16 +117,12 @@ def segins_page(facts: SegInsFacts) -> str:
     Returns:
         The HTML document.
     """
-    signed = {
-        method: [(name, f"{100 * value:+.1f}") for name, value in gains.items()]
-        for method, gains in facts.gains.items()
-    }
     values = {
         "facts": facts,
-        "gains": signed,
+        "tiles": tiles(facts.gains),
         "score_titles": list(_SCORES.values()),
         "mask_rows": mask_rows(facts.masks),
-        "settings": stage_settings(facts.origins),
+        "settings": dict(zip(facts.origins, stage_settings(facts.origins), strict=True)),
         "packages": package_versions(facts.origins),
     }
     return render_page("segins.html", "segins.js", values)

@@ -39,18 +39,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One row of a printed table."""
+    """One row of a printed table: its values by measure, and the notes on them."""
 
     method: str
     multi_crop: str
     setting: str
     values: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
         """Method with what the row varies."""
         crops = {"yes": "multi-crop", "no": "two crops"}.get(self.multi_crop, "")
-        return ", ".join(part for part in (self.method, crops, self.setting) if part)
+        return ", ".join(part for part in (self.method, crops, self.setting.replace("lambda", "λ")) if part)
 
 
 def load_published(path: Path = PUBLISHED) -> tuple[Figure, ...]:
@@ -83,9 +84,15 @@ def load_published(path: Path = PUBLISHED) -> tuple[Figure, ...]:
 
 def rows_of(figures: Iterable[Figure], table: str) -> list[PublishedRow]:
     """Rows of a table in its order."""
-    rows: dict[tuple[str, str, str], PublishedRow] = {}
+    found: dict[tuple[str, str, str], list[Figure]] = {}
     for figure in figures:
         if figure.table == table:
-            key = (figure.method, figure.multi_crop, figure.setting)
-            rows.setdefault(key, PublishedRow(*key, {})).values[figure.measure] = figure.value
-    return list(rows.values())
+            found.setdefault((figure.method, figure.multi_crop, figure.setting), []).append(figure)
+    return [
+        PublishedRow(
+            *key,
+            {cell.measure: cell.value for cell in cells},
+            tuple(dict.fromkeys(cell.note for cell in cells if cell.note)),
+        )
+        for key, cells in found.items()
+    ]

@@ -6,37 +6,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline_lib.segins_report.measures import MEASURES, METHODS
 from pipeline_lib.segins_report.published import Figure, rows_of
 
-TITLES = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "knn_acc": "k-NN",
-    "ap50": "AP50",
-    "ap": "AP",
-    "ap75": "AP75",
-    "coco_ap50": "AP50 box",
-    "coco_ap": "AP box",
-    "coco_ap75": "AP75 box",
-    "mask_ap50": "AP50 mask",
-    "mask_ap": "AP mask",
-    "mask_ap75": "AP75 mask",
-    "frozen_miou": "mIoU frozen",
-    "fine_tuned_miou": "mIoU fine-tuned",
-}
+TITLES = {name: measure.title for name, measure in MEASURES.items()}
 """Headings of the measures."""
 
-_METHODS = {"simsiam": "SimSiam", "moco": "MoCo-V2"}
 _DIGITS = 1
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row: title, a text for each measure, and whether the thesis prints it."""
+    """A row.
+
+    Attributes:
+        title: What it is of.
+        cells: A text for each measure.
+        published: Whether the thesis prints it.
+        gain: Whether it is the difference of the two rows above.
+        note: Oddities of the printed figures.
+    """
 
     title: str
     cells: tuple[str, ...]
     published: bool
+    gain: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +71,7 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
         "4.6",
         "λ: image-level against dense representations",
         ("top1", "top5", "ap50", "ap", "ap75", "frozen_miou", "fine_tuned_miou"),
-        ("moco-segins",),
+        ("moco-baseline", "moco-segins"),
     ),
     ("4.7", "Loss of the segmentation branch", ("ap50", "ap", "ap75"), ("simsiam-segins",)),
     ("4.8", "Pseudo-masks", ("ap50", "ap", "ap75"), ("simsiam-baseline", "simsiam-segins")),
@@ -86,10 +81,10 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 def start_title(start: str) -> str:
     """What a start is called in tables: ``moco-segins`` is SegIns (MoCo-V2)."""
     method, _, kind = start.partition("-")
-    if method in _METHODS and kind == "baseline":
-        return _METHODS[method]
-    if method in _METHODS and kind == "segins":
-        return f"SegIns ({_METHODS[method]})"
+    if method in METHODS and kind == "baseline":
+        return METHODS[method]
+    if method in METHODS and kind == "segins":
+        return f"SegIns ({METHODS[method]})"
     return start
 
 
@@ -99,6 +94,12 @@ def percent(value: float | None, sd: float | None = None) -> str:
         return "–"
     text = f"{100 * value:.{_DIGITS}f}"
     return text if sd is None else f"{text} ± {100 * sd:.{_DIGITS}f}"
+
+
+def signed_points(difference: float) -> str:
+    """A difference of shares in points with its sign, and no sign where it is rounded to nothing."""
+    text = f"{100 * difference:+.{_DIGITS}f}"
+    return text[1:] if not text.strip("+-0.") else text
 
 
 def thesis_tables(
@@ -116,17 +117,38 @@ def thesis_tables(
     """
     tables = []
     for name, title, measures, starts in _TABLES:
-        rows = [
-            TableRow(_titled(start, settings.get(name)), _cells(values, measures), False)
-            for start, values in figures.items()
-            if (not starts or start in starts) and any(values.get(measure) is not None for measure in measures)
-        ]
+        rows = [row for start in figures for row in _own_rows(figures, start, starts, measures, settings.get(name))]
         rows += [
-            TableRow(row.title, tuple(row.values.get(measure, "–") for measure in measures), True)
+            TableRow(
+                row.title, tuple(row.values.get(measure, "–") for measure in measures), True, note="; ".join(row.notes)
+            )
             for row in rows_of(published, name)
         ]
         tables.append(Table(name, title, tuple(TITLES[measure] for measure in measures), tuple(rows)))
     return tables
+
+
+def _own_rows(
+    figures: Mapping[str, Mapping[str, Any]],
+    start: str,
+    starts: Sequence[str],
+    measures: Sequence[str],
+    setting: str | None,
+) -> list[TableRow]:
+    """Row of a start, and for SegIns one of what it gains, where the table shows the baseline as well."""
+    values = figures[start]
+    if (starts and start not in starts) or all(values.get(measure) is None for measure in measures):
+        return []
+    rows = [TableRow(_titled(start, setting), _cells(values, measures), False)]
+    baseline = start.removesuffix("segins") + "baseline"
+    if start.endswith("-segins") and baseline in figures and (not starts or baseline in starts):
+        cells = tuple(_gain(values.get(measure), figures[baseline].get(measure)) for measure in measures)
+        rows.append(TableRow(f"gain over {start_title(baseline)}", cells, False, gain=True))
+    return rows
+
+
+def _gain(after: float | None, before: float | None) -> str:
+    return "–" if after is None or before is None else signed_points(after - before)
 
 
 def _titled(start: str, setting: str | None) -> str:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline_lib.segins_report.curves import pretraining_panels
-from pipeline_lib.segins_report.page import Picture, SegInsFacts, mask_rows, segins_page
+from pipeline_lib.segins_report.page import Picture, SegInsFacts, mask_rows, segins_page, tiles
 from pipeline_lib.segins_report.pictures import Boxes, boxes_tile, classes_tile, write_comparison
 from pipeline_lib.segins_report.published import load_published
 from pipeline_lib.segins_report.tables import thesis_tables
@@ -24,6 +24,14 @@ HISTORY = [
 ]
 
 
+MASKS = {
+    "source": "contracam",
+    "foreground_share": 0.4,
+    "pseudo": {"iou_with_masks": 0.2, "iou_with_boxes": 0.3, "corloc": 0.1, "foreground_share": 0.4},
+    "control_centre": {"iou_with_masks": 0.15, "iou_with_boxes": 0.25, "corloc": 0.05, "foreground_share": 0.3},
+}
+
+
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory, repository):
     folder = tmp_path_factory.mktemp("pictures")
@@ -39,10 +47,11 @@ def facts(tmp_path_factory, repository):
     histories = {"moco-baseline": HISTORY, "moco-segins": HISTORY, "simsiam-baseline": []}
     return SegInsFacts(
         data=HOSTILE,
+        network="resnet18, 2 epochs",
         targets=("scenes",),
         tables=tuple(thesis_tables(figures, load_published(repository / "conf" / "published_segins.csv"), {})),
-        gains={"moco": {"top-1": 0.1}},
-        masks={"moco": {"source": "contracam", "iou_with_masks": 0.2, "corloc": 0.1, "centre_iou_with_masks": 0.15}},
+        gains={"moco": {"top1": 0.1, "top5": 0.3}},
+        masks={"moco": MASKS},
         collapsed=("simsiam-baseline",),
         panels=pretraining_panels(histories),
         mask_pictures=[],
@@ -69,8 +78,24 @@ def test_segmentation_loss_is_of_segins_only(facts):
     assert "baseline" not in panel.alt
 
 
-def test_controls_without_scores_have_no_row():
-    assert [title for title, _ in mask_rows({"moco": {"source": "whole", "corloc": 0.5}})] == ["whole, moco"]
+def test_masks_are_scored_beside_their_controls():
+    assert mask_rows({"moco": MASKS}) == [
+        ("contracam, MoCo-V2", ["20.0", "30.0", "10.0", "40.0"]),
+        ("control: centred ellipse", ["15.0", "25.0", "5.0", "30.0"]),
+    ]
+
+
+def test_masks_without_truth_have_no_scores_and_no_controls():
+    assert mask_rows({"moco": {"source": "whole", "foreground_share": 1.0}}) == [
+        ("whole, MoCo-V2", ["–", "–", "–", "100.0"])
+    ]
+
+
+def test_headline_is_the_gain_in_the_main_measures():
+    assert tiles({"moco": {"top1": 0.1, "top5": 0.3, "ap": -0.012}, "simsiam": {}}) == [
+        ("top-1, MoCo-V2", "+10.0"),
+        ("AP, MoCo-V2", "-1.2"),
+    ]
 
 
 def test_box_and_classes_are_drawn_where_they_are():

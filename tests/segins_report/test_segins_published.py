@@ -1,3 +1,6 @@
+import re
+from collections import Counter
+
 import pytest
 
 from pipeline_lib.errors import MissingFileError, UserError
@@ -26,6 +29,37 @@ def test_every_cell_of_every_table_is_there(figures, table, rows, measures):
     found = rows_of(figures, table)
     assert len(found) == rows
     assert {len(row.values) for row in found} == {measures}
+
+
+@pytest.fixture(scope="module")
+def thesis(repository):
+    path = repository.parent / "shared" / "thesis.txt"
+    if not path.is_file():
+        pytest.skip("the thesis (../shared/thesis.txt) is not beside this checkout")
+    return path.read_text().split("\n")
+
+
+@pytest.mark.parametrize("table", [f"4.{number}" for number in range(1, 9)])
+def test_a_table_holds_exactly_the_figures_that_the_thesis_prints(figures, thesis, table):
+    start = next(number for number, line in enumerate(thesis) if line.startswith(f"Table {table}:"))
+    printed: list[str] = []
+    for line in thesis[start + 1 :]:
+        if "\t" in line:
+            printed += [re.sub(r"</?b>", "", cell) for cell in line.split("\t")[1:]]
+        elif printed:
+            break
+    printed = [cell for cell in printed if re.fullmatch(r"\d+\.\d", cell)]
+    assert Counter(figure.value for figure in figures if figure.table == table) == Counter(printed)
+
+
+def test_what_the_thesis_contradicts_itself_in_is_noted(figures):
+    notes = {(figure.table, figure.method, figure.measure) for figure in figures if figure.note}
+    assert {("4.2", "SimSiam", "top1"), ("4.4", "SegIns (MoCo-V2)", "mask_ap")} <= notes
+    (row,) = (row for row in rows_of(figures, "4.2") if row.title == "MoCo-V2, two crops, ImageNet-100, 500 epochs")
+    assert row.notes == (
+        "Table 4.1 has 79.8, and 81.1 for SimSiam: exchanged in one of the two",
+        "headed AP30 in the table",
+    )
 
 
 def test_rows_keep_what_they_vary(figures):

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline_lib.segins_report.figures import figures_by_start, flat_metrics
 from pipeline_lib.segins_report.published import Figure
-from pipeline_lib.segins_report.tables import percent, start_title, thesis_tables
+from pipeline_lib.segins_report.tables import percent, signed_points, start_title, thesis_tables
 
 PRINTED = (Figure("4.3", "SimSiam", "no", "", "ap", "53.4", ""), Figure("4.3", "SimSiam", "no", "", "ap50", "79.9", ""))
 STARTS = ("random", "moco-baseline", "moco-segins")
@@ -49,17 +49,21 @@ def test_tables_put_this_run_above_the_printed_rows(metrics):
         ("random", False),
         ("MoCo-V2", False),
         ("SegIns (MoCo-V2)", False),
+        ("gain over MoCo-V2", False),
         ("SimSiam, two crops", True),
     ]
+    assert [row.gain for row in rows] == [False, False, False, True, False]
+    assert rows[3].cells == ("+20.0", "+10.0", "0.0")
     assert rows[1].cells == ("20.0", "10.0", "0.0")
     assert rows[-1].cells == ("79.9", "53.4", "–")
-    assert [row.title for row in tables["4.6"].rows] == ["SegIns (MoCo-V2), λ 2"]
-    assert [row.title for row in tables["4.5"].rows] == ["SegIns (MoCo-V2)"]
+    assert [row.title for row in tables["4.6"].rows] == ["MoCo-V2", "SegIns (MoCo-V2), λ 2", "gain over MoCo-V2"]
+    assert [row.cells for row in tables["4.5"].rows] == [("25.0", "–"), ("–", "–")]
     assert not tables["4.2"].ours
     assert not tables["4.4"].ours
 
 
 def test_texts():
+    assert [signed_points(value) for value in (0.012, -0.012, 0.0004, -0.0004)] == ["+1.2", "-1.2", "0.0", "0.0"]
     assert (percent(None), percent(0.1234), percent(0.5, 0.011)) == ("–", "12.3", "50.0 ± 1.1")
     assert [start_title(name) for name in ("random", "supervised", "simsiam-baseline")] == [
         "random",

@@ -8,7 +8,7 @@ from pipeline_lib.ablation.definitions import load_definitions
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import load_params
 from stages import ablation, extract, prepare
-from stages.ablation_runs import Plan, Progress, checked_runs, seeded
+from stages.ablation_runs import Plan, checked_runs, seeded
 from stages.command_line import StageContext
 from stages.stage_graph import read_stage_graph
 
@@ -92,25 +92,6 @@ def test_one_seed_goes_to_all_sections_that_draw():
     assert not {"prepare.seed", "knn.seed"} & set(seeds)
     approximate = load_params(ROOT / "params.yaml", {"knn.index": "IVF64,Flat"})
     assert seeded(approximate, 3)["knn.seed"] == 3
-
-
-def test_progress_gives_the_time_left_from_the_runs_that_were_made(capsys):
-    progress = Progress("ladder digits-pixels", 4)
-    progress.tell("TEMI, seed 0", 0.5, 0.0)
-    progress.tell("TEMI, seed 1", 0.51234, 100.0)
-    progress.skip(1, "+ Feat: does not apply")
-    progress.tell("+ BN, seed 1", None, 10.0)
-    shared = Progress("suite", 4)
-    for seconds in (100.0, 0.0):
-        shared.tell("row", None, seconds)
-    assert capsys.readouterr().out.splitlines() == [
-        "ladder digits-pixels 1/4: TEMI, seed 0: best head ACC 50.00 [there already]",
-        "ladder digits-pixels 2/4: TEMI, seed 1: best head ACC 51.23 [100 s; about 3 min left]",
-        "ladder digits-pixels 3/4: + Feat: does not apply",
-        "ladder digits-pixels 4/4: + BN, seed 1 [10 s]",
-        "suite 1/4: row [100 s; about 5 min left]",
-        "suite 2/4: row [there already; about 2 min left]",
-    ]
 
 
 @pytest.fixture
