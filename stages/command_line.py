@@ -167,5 +167,5 @@ def one_line_errors() -> Iterator[None]:
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("interrupted; run the same command again (head training goes on where it stopped)", file=sys.stderr)
+        print("interrupted; run the same command again (training goes on where it stopped)", file=sys.stderr)
         sys.exit(130)

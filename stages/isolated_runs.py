@@ -58,7 +58,7 @@ def run_apart(folder: Path, stage: str, inputs: Mapping[Path, Path], run: Callab
     try:
         with _output_to(working / LOG):
             run(working)
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         shutil.rmtree(working)
         raise
     except Exception:

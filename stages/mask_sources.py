@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from pipeline_lib.artifacts.checkpoint import IMAGENET_MEAN, IMAGENET_STD, open_checkpoint
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
@@ -15,10 +17,14 @@ from pipeline_lib.errors import UserError
 from pipeline_lib.masks import colours
 from pipeline_lib.masks.batches import ImageBatch, ImageInput
 from pipeline_lib.masks.controls import centre_ellipse, whole_image
-from pipeline_lib.masks.making import PseudoMask, contracam_masks, control_masks, tokencut_masks
+from pipeline_lib.masks.making import PseudoMask, contracam_masks, control_masks, oracle_masks, tokencut_masks
 from pipeline_lib.masks.network import checkpoint_network
 from pipeline_lib.masks.tokencut import SIMILARITY
+from pipeline_lib.masks.truth import ImageTruth, image_truth
 from stages.segins_command_line import SegInsContext
+
+_NO_INPUT = ImageInput(1, 1, (0, 0, 0), (1, 1, 1))
+"""For masks that no network makes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class MaskSource:
 
 def mask_source(context: SegInsContext, fabric: Any) -> MaskSource:
     """The source that ``masks.source`` names."""
-    builders = {"contracam": _contracam, "tokencut": _tokencut, "colours": _colours}
+    builders = {"contracam": _contracam, "tokencut": _tokencut, "colours": _colours, "oracle": _oracle}
     return builders.get(context.params.masks.source, _control)(context, fabric)
 
 
@@ -82,7 +88,18 @@ def _colours(context: SegInsContext, fabric: Any) -> MaskSource:
     return MaskSource({"similarity": similarity}, ImageInput(*grid, IMAGENET_MEAN, IMAGENET_STD), make)
 
 
+def _oracle(context: SegInsContext, _fabric: Any) -> MaskSource:
+    objects = open_objects(context.objects())
+    objects.require("masks.source = oracle")
+    ids = open_dataset(context.images()).ids("train")
+
+    def truth_of(row: int, image_size: tuple[int, int], size: tuple[int, int]) -> ImageTruth | None:
+        return image_truth(objects, int(ids[row]), image_size, size)
+
+    return MaskSource({}, _NO_INPUT, partial(oracle_masks, truth_of=truth_of))
+
+
 def _control(context: SegInsContext, _fabric: Any) -> MaskSource:
     section = context.params.masks
     control = whole_image if section.source == "whole" else partial(centre_ellipse, share=section.centre_share)
-    return MaskSource({}, ImageInput(1, 1, (0, 0, 0), (1, 1, 1)), partial(control_masks, control=control))
+    return MaskSource({}, _NO_INPUT, partial(control_masks, control=control))

@@ -31,7 +31,7 @@ class Masks:
 
     Attributes:
         folder: Folder of the artifact.
-        source: What made the masks: ``contracam``, ``tokencut``, ``centre``, ``whole``.
+        source: What made the masks: ``masks.source`` of ``params.yaml``.
         threshold: Value of the map above which a pixel was taken; ``auto``: each image's own (Otsu's); ``None``: the
             source knows none.
         ids: Ids of the images, int64 (n,).

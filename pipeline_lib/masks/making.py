@@ -1,4 +1,4 @@
-"""Pseudo-masks of all images, by ContraCAM, by TokenCut or by a control; in the order in which batches come."""
+"""Masks of all images, by ContraCAM, by TokenCut, by a control or from the truth; in the order of the batches."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline_lib.masks.contracam import Positive, contracam
 from pipeline_lib.masks.network import EmbeddingNetwork
 from pipeline_lib.masks.thresholds import thresholded
 from pipeline_lib.masks.tokencut import token_cut
+from pipeline_lib.masks.truth import ImageTruth
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,28 @@ def control_masks(
         for number in range(batch.wanted):
             mask = control(*batch.sizes[number])
             yield PseudoMask(batch.rows[number], batch.image_sizes[number], mask.astype(np.float32), mask)
+
+
+def oracle_masks(
+    batches: Iterable[ImageBatch], truth_of: Callable[[int, tuple[int, int], tuple[int, int]], ImageTruth | None]
+) -> Iterator[PseudoMask]:
+    """The true objects, an upper bound of what masks can bring: boxes where not every object has a mask.
+
+    Args:
+        batches: All images.
+        truth_of: From a row, the image's size and the mask's size to the truth, or ``None`` where there is none.
+
+    Yields:
+        One mask an image; it is empty where the image has no object.
+    """
+    for batch in batches:
+        for number in range(batch.wanted):
+            row, image_size, size = batch.rows[number], batch.image_sizes[number], batch.sizes[number]
+            truth = truth_of(row, image_size, size)
+            mask = np.zeros(size, dtype=bool)
+            if truth is not None:
+                mask = truth.in_boxes if truth.on_objects is None else truth.on_objects
+            yield PseudoMask(row, image_size, mask.astype(np.float32), mask)
 
 
 def resized_map(

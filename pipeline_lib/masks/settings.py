@@ -17,7 +17,8 @@ class MaskSettings(Settings):
 
     Attributes:
         source: ``contracam``, ``tokencut``, ``colours`` (TokenCut's normalised cut of the patches' mean colours,
-            without a network), or a control: ``centre`` (an ellipse) or ``whole`` (the whole image).
+            without a network), a control: ``centre`` (an ellipse) or ``whole`` (the whole image), or ``oracle``, the
+            true objects, as an upper bound.
         threshold: ContraCAM: value of the map above which a pixel is foreground (0.5 in the thesis), or ``auto``: the
             one of each image that parts its map best (Otsu).
         image_size: ContraCAM: side that images are resized to for the network, pixels. TokenCut takes the backbone's.
@@ -37,7 +38,7 @@ class MaskSettings(Settings):
         seed: Seed of the order in which batches are put together.
     """
 
-    source: Literal["contracam", "tokencut", "colours", "centre", "whole"]
+    source: Literal["contracam", "tokencut", "colours", "centre", "whole", "oracle"]
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
     image_size: Annotated[int, Field(ge=32)]
     iterations: Positive

@@ -120,6 +120,7 @@ def segins_page(facts: SegInsFacts) -> str:
     values = {
         "facts": facts,
         "tiles": tiles(facts.gains),
+        "oracle_masks": any(values["source"] == "oracle" for values in facts.masks.values()),
         "score_titles": list(_SCORES.values()),
         "mask_rows": mask_rows(facts.masks),
         "settings": dict(zip(facts.origins, stage_settings(facts.origins), strict=True)),

@@ -1,5 +1,7 @@
 """The page of a SegIns run; in a real browser pictures load, nothing is wider than the window, the switch works."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -70,6 +72,13 @@ def test_page_tells_everything_and_escapes_it(facts):
         assert text in page
     assert page.count("data:image/png;base64,") == 1
     assert len(page) < 1_000_000
+
+
+def test_page_says_where_labels_made_the_masks(facts):
+    assert "No labels are used in pretraining or for the masks" in segins_page(facts)
+    true = dataclasses.replace(facts, masks={"moco": MASKS | {"source": "oracle"}})
+    assert "The masks of this run are the true ones" in segins_page(true)
+    assert "No labels are used" not in segins_page(true)
 
 
 def test_segmentation_loss_is_of_segins_only(facts):

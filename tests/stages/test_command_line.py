@@ -121,7 +121,7 @@ def test_an_interruption_ends_with_exit_code_130(called, capsys):
     assert caught.value.code == 130
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "interrupted; run the same command again (head training goes on where it stopped)\n"
+    assert captured.err == "interrupted; run the same command again (training goes on where it stopped)\n"
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("a bug"), FileNotFoundError("a bug")])

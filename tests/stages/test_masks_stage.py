@@ -15,7 +15,7 @@ from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import open_masks
-from pipeline_lib.artifacts.objects import encoded_png, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import load_params
 from pipeline_lib.resnet.build import build_resnet
@@ -136,6 +136,22 @@ def test_controls_are_masks_like_others(workspace: Path, repository: Path, sourc
     figures, _ = run(workspace, repository, source=source)
     assert figures["pseudo"] == figures[control]
     assert "embedding" not in figures
+
+
+def test_true_masks_are_an_upper_bound(workspace: Path, repository: Path) -> None:
+    figures, context = run(workspace, repository, source="oracle")
+    assert (figures["pseudo"]["iou_with_masks"], figures["pseudo"]["iou_with_boxes"]) == (1.0, 1.0)
+    assert figures["pseudo"]["corloc"] == 1.0
+    objects, ids = open_objects(context.objects()), open_dataset(context.images()).ids("train")
+    true = objects.of(int(ids[1])).masks
+    assert true is not None
+    np.testing.assert_array_equal(open_masks(context.masks()).mask(1), true.any(axis=0))
+
+
+def test_true_masks_need_objects(workspace: Path, repository: Path) -> None:
+    write_objects(workspace / "data/annotated/scenes/objects", [], [], ["thing"], {})
+    with pytest.raises(UserError, match=r"no boxes, which masks\.source = oracle needs"):
+        run(workspace, repository, source="oracle")
 
 
 def test_a_backbone_that_is_none_or_no_transformer_is_refused(workspace: Path, repository: Path) -> None:
