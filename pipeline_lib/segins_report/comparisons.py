@@ -12,7 +12,7 @@ from pipeline_lib.artifacts.detections import DetectionRun
 from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.artifacts.segmentations import Segmentations
 from pipeline_lib.segins_report.pictures import (
-    LEAST_SCORE,
+    DRAWN,
     SHOWN,
     Boxes,
     boxes_tile,
@@ -33,7 +33,7 @@ def spread(ids: Sequence[int]) -> list[int]:
 
 
 def write_detections(path: Path, runs: Mapping[str, DetectionRun], objects: Objects, read: Read) -> None:
-    """Draw detections from a score of ``LEAST_SCORE`` beside the truth.
+    """Draw each image's ``DRAWN`` surest detections beside the truth.
 
     Args:
         path: The PNG file.
@@ -48,7 +48,7 @@ def write_detections(path: Path, runs: Mapping[str, DetectionRun], objects: Obje
     for start, detections in found.items():
         columns[start_title(start)] = []
         for image_id in ids:
-            rows = [row for row in detections.rows(image_id).tolist() if detections.scores[row] >= LEAST_SCORE]
+            rows = detections.rows(image_id)[:DRAWN].tolist()
             labels = [int(detections.labels[row]) for row in rows]
             texts = tuple(
                 f"{names[label]} {detections.scores[row]:.2f}" for row, label in zip(rows, labels, strict=True)
@@ -59,7 +59,7 @@ def write_detections(path: Path, runs: Mapping[str, DetectionRun], objects: Obje
         true = objects.of(image_id)
         texts = tuple(names[label] for label in true.labels.tolist())
         columns["truth"].append(boxes_tile(read(image_id), Boxes(true.boxes, texts), true.labels.tolist()))
-    write_comparison(path, f"Detections with a score of {LEAST_SCORE:g} or more", columns)
+    write_comparison(path, f"The {DRAWN} surest detections of each image, with their scores", columns)
 
 
 def write_segmentations(path: Path, runs: Mapping[str, Segmentations], mode: str, objects: Objects, read: Read) -> None:

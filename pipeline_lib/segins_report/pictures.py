@@ -17,8 +17,8 @@ from pipeline_lib.report.gallery import LARGEST_FILE, encoded_below, font
 SHOWN = 8
 """Images in a picture."""
 
-LEAST_SCORE = 0.3
-"""Score from which a detection is drawn."""
+DRAWN = 3
+"""Detections that are drawn of an image, the surest ones."""
 
 _TILE = 132
 _SPACE = 6
