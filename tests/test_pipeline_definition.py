@@ -76,6 +76,19 @@ def code_dependencies(stage: str) -> list[str]:
     return [d for d in definition()["stages"][stage]["deps"] if not d.startswith(("data/", "metrics/"))]
 
 
+def resources_read_by(needed: set[str], entry: str) -> list[str]:
+    """Modules of the package beside a folder of templates, which they read without importing it."""
+    folder = ROOT / entry
+    if not folder.is_dir() or list(folder.rglob("*.py")):
+        return []
+    return [file for file in needed if Path(file).parent == Path(entry).parent]
+
+
+@pytest.mark.parametrize("stage", ["report", "segins_report"])
+def test_pages_are_made_again_when_a_template_changes(stage):
+    assert "pipeline_lib/report/templates" in code_dependencies(stage)
+
+
 @pytest.mark.parametrize("stage", [name for name in stage_names() if name != "check"])
 def test_code_dependencies_are_exactly_the_imports(stage):
     needed = closure(f"stages/{stage}.py")
@@ -83,6 +96,7 @@ def test_code_dependencies_are_exactly_the_imports(stage):
     for entry in listed:
         assert (ROOT / entry).exists(), f"{entry} does not exist"
         covers = [file for file in needed if file == entry or file.startswith(entry + "/")]
+        covers += resources_read_by(needed, entry)
         assert covers, f"{stage}: {entry} is listed and not imported"
     missing = {file for file in needed if not any(file == d or file.startswith(d + "/") for d in listed)}
     assert not missing, f"{stage}: imported and not listed"

@@ -105,5 +105,5 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match=r"columns \['table', 'value'\]: allowed: table, dataset"):
         load_published(path)
     path.write_text(",".join(COLUMNS) + "\n6.9,d,m,b,v,acc,9x,,thesis,\n")
-    with pytest.raises(UserError, match="line 2: '9x': allowed: a number"):
+    with pytest.raises(UserError, match="line 2: value = '9x': allowed: a number"):
         load_published(path)

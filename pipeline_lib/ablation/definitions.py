@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from pipeline_lib.configuration import first_complaint, read_yaml, unknown_name
+from pipeline_lib.configuration import unknown_name
 from pipeline_lib.errors import UserError
 from pipeline_lib.settings import Settings
+from pipeline_lib.validated_yaml import load_validated
 
 DEFINITIONS = Path("conf/ablations.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -211,7 +212,4 @@ def load_definitions(path: Path = DEFINITIONS) -> Definitions:
         MissingFileError: The file is absent.
         UserError: A key is unknown or a name in it is; the message names it.
     """
-    try:
-        return Definitions.model_validate(read_yaml(path))
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_complaint(error)}") from None
+    return load_validated(path, Definitions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,10 @@ class Method(ABC):
     def __init__(self, segmentation: Segmentation | None) -> None:
         """Prepare; ``segmentation`` is None without a branch."""
         self._segmentation = segmentation
+
+    @abstractmethod
+    def before_training(self, views: Iterable[Views]) -> None:
+        """Called once, before the first step; ``views`` are those of the first epoch, part by part."""
 
     @abstractmethod
     def losses(self, forward: Forward, views: Views, first: bool, generator: torch.Generator) -> Losses:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -147,6 +147,23 @@ class MoCo(Method):
         keys = F.normalize(embeddings.float(), dim=1)
         back = permutation.argsort().to(images.device)
         return gathered(keys)[back][own], stage_map, order
+
+    def before_training(self, views: Iterable[Views]) -> None:
+        """Fill the queue with keys of training images, where ``queue_start`` asks for it.
+
+        With fewer images than the queue holds, their keys are repeated.
+        """
+        if self.settings.queue_start == "random":
+            return
+        length, filled = self.queue.keys.shape[1], 0
+        for number, part in enumerate(views):
+            keys, _, _ = self._keys(part.images[1], torch.Generator().manual_seed(number))
+            everyone = gathered(keys)
+            self.queue.enqueue(everyone)
+            filled += len(everyone)
+            if filled >= length:
+                return
+        self.queue.keys = self.queue.keys[:, torch.arange(length, device=self.queue.keys.device) % filled]
 
     def losses(self, forward: Forward, views: Views, first: bool, generator: torch.Generator) -> Losses:
         """Eq. 3.3 with the second global view as key and all others as queries, and the segmentation loss.

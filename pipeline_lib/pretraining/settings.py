@@ -93,6 +93,10 @@ class MocoSettings(Settings):
         weight_decay: Weight decay of SGD.
         dimension: Length of an embedding (128).
         queue: Keys in the queue (65,536); a multiple of the batch size.
+        queue_start: What the queue holds at the first step: ``random`` unit vectors, as in the reference, or keys of
+            training ``images``. Random vectors are told from keys by their direction alone: as long as they are in the
+            queue the loss falls fastest where all images share one direction, and a short training at a high rate
+            does not leave that collapse again.
         key_momentum: Momentum of the key encoder (0.999).
         temperature: Temperature of InfoNCE (0.2).
         splits: Groups of a batch with batch statistics of their own, over all processes; on one device they stand for
@@ -105,6 +109,7 @@ class MocoSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)]
     dimension: Positive
     queue: Positive
+    queue_start: Literal["random", "images"]
     key_momentum: Annotated[float, Field(ge=0, lt=1)]
     temperature: Annotated[float, Field(gt=0)]
     splits: Positive

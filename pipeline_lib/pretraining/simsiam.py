@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -105,6 +106,9 @@ class SimSiam(Method):
             {"params": [p for p in trained if id(p) not in predictor], "constant": False},
             {"params": [p for p in trained if id(p) in predictor], "constant": True},
         ]
+
+    def before_training(self, views: Iterable[Views]) -> None:
+        """Nothing is kept that images would have to fill."""
 
     def after_batch(self) -> None:
         """Nothing is kept between batches."""

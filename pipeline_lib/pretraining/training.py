@@ -123,8 +123,9 @@ class Pretrainer:
             UserError: An image cannot be read, or the loss stopped being finite.
         """
         settings, accumulate = self.settings, self.settings.accumulate
-        parts = self._batches.parts(self.epoch, self.step, settings.epochs)
-        views = ViewBatches(self._maker, parts, settings.workers, self.fabric.device)
+        if self.epoch == self.step == 0:
+            self.method.before_training(self._views(1))
+        views = self._views(settings.epochs)
         upcoming = iter(views)
         while self.epoch < settings.epochs:
             waited_before = views.waited
@@ -163,6 +164,11 @@ class Pretrainer:
                 after_step(self)
         elapsed = time.perf_counter() - started - (self._watched - watched)
         return Timing(elapsed, waited, total * self.settings.batch_size)
+
+    def _views(self, epochs: int) -> ViewBatches:
+        """Views of the parts from here to the end of ``epochs``."""
+        parts = self._batches.parts(self.epoch, self.step, epochs)
+        return ViewBatches(self._maker, parts, self.settings.workers, self.fabric.device)
 
     def _part(self, views: Views, part: int) -> None:
         accumulate = self.settings.accumulate

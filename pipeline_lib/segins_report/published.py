@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.printed_tables import read_figures
 
 PUBLISHED = Path("conf/published_segins.csv")
 COLUMNS = ("table", "method", "multi_crop", "setting", "measure", "value", "note")
@@ -67,19 +66,7 @@ def load_published(path: Path = PUBLISHED) -> tuple[Figure, ...]:
         MissingFileError: The file is absent.
         UserError: A column is missing, or a value is no number.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: not found; run from the root of the repository")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{path}: columns {reader.fieldnames}: allowed: {', '.join(COLUMNS)}")
-        figures = tuple(Figure(**row) for row in reader)
-    for line, figure in enumerate(figures, start=2):
-        try:
-            float(figure.value)
-        except ValueError:
-            raise UserError(f"{path}, line {line}: {figure.value!r}: allowed: a number") from None
-    return figures
+    return tuple(Figure(**row) for row in read_figures(path, COLUMNS, ("value",)))
 
 
 def rows_of(figures: Iterable[Figure], table: str) -> list[PublishedRow]:

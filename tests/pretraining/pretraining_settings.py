@@ -38,6 +38,7 @@ def moco_settings(**changes):
         "weight_decay": 1e-4,
         "dimension": 16,
         "queue": 32,
+        "queue_start": "images",
         "key_momentum": 0.99,
         "temperature": 0.2,
         "splits": 2,

@@ -75,7 +75,7 @@ def test_views_are_made_in_started_processes_too(tmp_path):
 
 
 def test_parts_of_a_batch_add_up_to_one_step(tmp_path):
-    trainer = pretrainer(tmp_path, "moco", True, accumulate=2, epochs=1)
+    trainer = pretrainer(tmp_path, "moco", True, {"queue_start": "random"}, accumulate=2, epochs=1)
     steps = []
     trainer.run(after_step=lambda t: steps.append(t.method.queue.pointer))
     assert steps == [8, 16, 24]

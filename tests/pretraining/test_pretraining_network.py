@@ -142,3 +142,36 @@ def test_sizes_that_do_not_fit_are_refused_in_one_line(changes, sizes, complaint
         check_moco_batches(moco_settings(**changes), *sizes)
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def batches_of_views(count, size=8):
+    generator = torch.Generator().manual_seed(3)
+    for _ in range(count):
+        images = [torch.randn(size, 3, 32, 32, generator=generator) for _ in range(2)]
+        yield Views(images, [])
+
+
+def test_the_queue_starts_with_the_keys_of_training_images():
+    method = moco(queue=32, splits=1)
+    method.before_training(batches_of_views(9))
+    expected = moco(queue=32, splits=1)
+    for views in batches_of_views(4):
+        keys, _, _ = expected._keys(views.images[1], torch.Generator().manual_seed(0))
+        expected.queue.enqueue(keys)
+    torch.testing.assert_close(method.queue.keys, expected.queue.keys)
+    assert method.queue.pointer == 0
+
+
+def test_a_queue_longer_than_the_epoch_repeats_its_keys():
+    method = moco(queue=40)
+    method.before_training(batches_of_views(2))
+    torch.testing.assert_close(method.queue.keys[:, 16:32], method.queue.keys[:, :16])
+    torch.testing.assert_close(method.queue.keys[:, 32:], method.queue.keys[:, :8])
+    assert method.queue.pointer == 16
+
+
+def test_a_random_queue_is_left_as_the_reference_starts_it():
+    method = moco(queue_start="random")
+    before = method.queue.keys.clone()
+    method.before_training(batches_of_views(9))
+    assert torch.equal(method.queue.keys, before)

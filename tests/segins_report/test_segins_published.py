@@ -85,7 +85,7 @@ def test_errors_name_the_file_and_the_line(tmp_path):
         load_published(tmp_path / "none.csv")
     path = tmp_path / "bad.csv"
     path.write_text("table,method,multi_crop,setting,measure,value,note\n4.1,A,no,,top1,many,\n")
-    with pytest.raises(UserError, match=r"line 2: 'many': allowed: a number"):
+    with pytest.raises(UserError, match=r"line 2: value = 'many': allowed: a number"):
         load_published(path)
     path.write_text("table,value\n")
     with pytest.raises(UserError, match="columns"):

@@ -45,10 +45,15 @@ class ConfusionMatrix:
         return iou
 
     def figures(self) -> dict[str, Any]:
-        """``miou`` (mean over classes that occur), ``foreground_iou`` (without the background) and ``pixel_acc``."""
+        """Scores between 0 and 1 over all counted pixels.
+
+        Returns:
+            ``miou`` (mean over classes that occur), ``foreground_iou`` (likewise without the background; left out where
+            no other class occurs) and ``pixel_acc``.
+        """
         iou = self.class_iou()
-        return {
-            "miou": float(np.nanmean(iou)),
-            "foreground_iou": float(np.nanmean(iou[1:])) if np.isfinite(iou[1:]).any() else 0.0,
-            "pixel_acc": float(np.diag(self.counts).sum() / max(1, self.counts.sum())),
-        }
+        foreground = iou[1:][np.isfinite(iou[1:])]
+        found = {"miou": float(np.nanmean(iou))}
+        if len(foreground):
+            found["foreground_iou"] = float(foreground.mean())
+        return found | {"pixel_acc": float(np.diag(self.counts).sum() / max(1, self.counts.sum()))}

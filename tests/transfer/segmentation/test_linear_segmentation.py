@@ -174,6 +174,14 @@ def test_confusion_matrix_is_that_of_a_naive_count():
     assert np.isnan(expected[4])
     assert matrix.figures()["miou"] == pytest.approx(np.nanmean(expected))
     assert matrix.figures()["pixel_acc"] == pytest.approx((truth == found)[known].mean())
+    assert matrix.figures()["foreground_iou"] == pytest.approx(np.nanmean(expected[1:]))
+
+
+def test_foreground_iou_is_left_out_where_no_object_is_true_or_found():
+    matrix = ConfusionMatrix(3)
+    nothing = np.zeros((4, 4), dtype=np.uint8)
+    matrix.add(nothing, nothing)
+    assert matrix.figures() == {"miou": 1.0, "pixel_acc": 1.0}
 
 
 def test_rate_decays_by_a_power():

@@ -1,0 +1,50 @@
+"""What to say where pydantic refuses a value of ``params.yaml``."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+
+def _child(model: Any, key: str | int) -> Any:
+    """Settings class behind ``key`` of ``model``, or ``None`` where the path leaves the classes."""
+    if isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
+        annotation = model.model_fields[str(key)].annotation
+        return get_args(annotation)[1] if get_origin(annotation) is dict else annotation
+    if isinstance(model, type) and issubclass(model, BaseModel) and isinstance(key, str):
+        return model
+    return None
+
+
+_UNION_MEMBERS = {"int", "float", "str", "tuple", "list", "none"}
+
+
+def _location(error: Any) -> list[str | int]:
+    """Path to the key, without the names that pydantic adds for members of a union."""
+    path = [part for part in error["loc"] if not str(part).startswith(("function-", "literal[", "constrained-"))]
+    while path and str(path[-1]).split("[")[0] in _UNION_MEMBERS:
+        path.pop()
+    return path
+
+
+def explained(errors: list[Any], root: type[BaseModel]) -> str:
+    """One line for the first complaint of pydantic, unknown keys before others: key, value and what is allowed."""
+    error = next((error for error in errors if error["type"] == "extra_forbidden"), errors[0])
+    location = _location(error)
+    key = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        parent: Any = root
+        for part in location[:-1]:
+            parent = _child(parent, part)
+        fields = sorted(parent.model_fields)
+        close = difflib.get_close_matches(str(location[-1]), fields, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"{key} = {error['input']!r}: unknown key; {hint}allowed: {', '.join(fields)}"
+    if error["type"] == "missing":
+        return f"{key}: missing; this key is required"
+    alternatives = [other["msg"] for other in errors if _location(other) == location]
+    message = " or ".join(text.replace("Value error, ", "").replace("Input should be ", "") for text in alternatives)
+    value = "" if isinstance(error["input"], dict) else f" = {error['input']!r}"
+    return f"{key}{value}: {'' if error['type'] == 'value_error' else 'allowed: '}{message}"
