@@ -11,9 +11,9 @@ from pipeline_lib.ablation.results import Lookup
 from pipeline_lib.overrides import parsed_settings
 from pipeline_lib.presets import load_presets
 from pipeline_lib.published import load_published
-from stages.ablation_runs import Plan, checked_runs
 from stages.command_line import one_line_errors
-from stages.stage_graph import read_stage_graph
+from stages.orchestration.ablation_runs import Plan, checked_runs
+from stages.orchestration.stage_graph import read_stage_graph
 
 REPORTS = Path("reports/ablations")
 

@@ -13,8 +13,8 @@ from pipeline_lib.segins_report.published import load_published
 from pipeline_lib.segins_report.seed_report import Facts, write_report
 from pipeline_lib.segins_report.seeds import RowResult
 from stages.command_line import one_line_errors
-from stages.segins_chain import SegInsChain
-from stages.segins_plan import Choice, SegInsPlan
+from stages.orchestration.segins_chain import SegInsChain
+from stages.orchestration.segins_plan import Choice, SegInsPlan
 
 REPORTS = Path("reports/segins-experiments")
 SCRATCH = Path("scratch/segins")

@@ -13,9 +13,9 @@ from pipeline_lib.artifacts.folder import META, file_digest
 from pipeline_lib.artifacts.resume import run_fingerprint
 from pipeline_lib.errors import MissingFileError
 from pipeline_lib.params import Params
-from stages.isolated_runs import deciding_settings, is_finished, run_apart
+from stages.orchestration.isolated_runs import deciding_settings, is_finished, run_apart
+from stages.orchestration.segins_steps import Step, read_steps
 from stages.segins_command_line import SegInsContext
-from stages.segins_steps import Step, read_steps
 
 _RAW = Path("data/raw")
 

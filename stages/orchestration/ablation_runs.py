@@ -11,9 +11,9 @@ from pipeline_lib.ablation.results import RowResult, RunResults
 from pipeline_lib.configuration import unknown_name
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params, load_params
-from stages.experiments import Experiments
-from stages.progress import Progress
-from stages.stage_graph import StageGraph
+from stages.orchestration.experiments import Experiments
+from stages.orchestration.progress import Progress
+from stages.orchestration.stage_graph import StageGraph
 
 SCRATCH = Path("scratch/ablations")
 

@@ -11,10 +11,10 @@ from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.errors import MissingFileError, UserError
 from pipeline_lib.params import load_params
 from pipeline_lib.segins_report.experiments import ExperimentSet, Row, Table
-from stages.segins_chain import SegInsChain
-from stages.segins_plan import Choice, SegInsPlan
+from stages.orchestration.segins_chain import SegInsChain
+from stages.orchestration.segins_plan import Choice, SegInsPlan
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STAGES = (
     "scenes", "annotate", "given_checkpoint", "pretrain_baseline", "masks", "pretrain_segins",
     "linear_eval", "detection", "segmentation",

@@ -1,4 +1,4 @@
-from stages.progress import Progress
+from stages.orchestration.progress import Progress
 
 
 def test_progress_gives_the_time_left_from_the_runs_that_were_made(capsys):

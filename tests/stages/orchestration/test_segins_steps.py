@@ -6,7 +6,7 @@ import pytest
 
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import load_params
-from stages.segins_steps import read_steps
+from stages.orchestration.segins_steps import read_steps
 
 METRICS = Path("metrics/segins/scenes")
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.errors import UserError
-from stages.stage_graph import EXTRA_STAGES, StageFacts, StageGraph, read_stage_graph
+from stages.orchestration.stage_graph import EXTRA_STAGES, StageFacts, StageGraph, read_stage_graph
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

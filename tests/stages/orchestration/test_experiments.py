@@ -8,10 +8,10 @@ import pytest
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.errors import MissingFileError
 from pipeline_lib.params import load_params
-from stages.experiments import Experiments
-from stages.stage_graph import StageFacts, StageGraph
+from stages.orchestration.experiments import Experiments
+from stages.orchestration.stage_graph import StageFacts, StageGraph
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Chain:

@@ -14,8 +14,8 @@ from pipeline_lib.artifacts.resume import run_fingerprint
 from pipeline_lib.errors import MissingFileError
 from pipeline_lib.params import Params
 from stages.command_line import StageContext
-from stages.isolated_runs import deciding_settings, is_finished, run_apart
-from stages.stage_graph import GIVEN, StageFacts, StageGraph
+from stages.orchestration.isolated_runs import deciding_settings, is_finished, run_apart
+from stages.orchestration.stage_graph import GIVEN, StageFacts, StageGraph
 
 
 class Experiments:

@@ -13,8 +13,8 @@ from pipeline_lib.params import Params, load_params
 from pipeline_lib.segins_report.experiments import ExperimentSet, Method, Row
 from pipeline_lib.segins_report.measures import MEASURES, applies, metric_file, value_of
 from pipeline_lib.segins_report.seeds import RowResult
-from stages.progress import Progress
-from stages.segins_chain import SegInsChain
+from stages.orchestration.progress import Progress
+from stages.orchestration.segins_chain import SegInsChain
 
 TOLD = ("top1", "ap", "coco_ap", "fine_tuned_miou")
 """Measures that the line of progress tells."""

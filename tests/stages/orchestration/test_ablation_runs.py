@@ -8,11 +8,11 @@ from pipeline_lib.ablation.definitions import load_definitions
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import load_params
 from stages import ablation, extract, prepare
-from stages.ablation_runs import Plan, checked_runs, seeded
 from stages.command_line import StageContext
-from stages.stage_graph import read_stage_graph
+from stages.orchestration.ablation_runs import Plan, checked_runs, seeded
+from stages.orchestration.stage_graph import read_stage_graph
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_a_set_runs_in_this_process_and_a_second_time_from_what_is_there(workspa
 
 @pytest.mark.slow
 def test_a_data_set_without_labels_is_refused_before_any_run(workspace, monkeypatch, capsys):
-    monkeypatch.setattr("stages.experiments.Experiments.labelled", lambda _: False)
+    monkeypatch.setattr("stages.orchestration.experiments.Experiments.labelled", lambda _: False)
     with pytest.raises(
         UserError, match="--data digits: its val split has no labels, which the tables of smoothing need"
     ):
