@@ -22,7 +22,8 @@ class SceneSettings(Settings):
         most_objects: Largest number of objects; each number from 1 is equally likely to be asked for.
         object_size: Smallest and largest side of an object, as a share of the scene's side.
         backgrounds: Textures that the scenes share, each showing a part of one of them; 0: one of its own for each.
-            Where every scene has its own, the background tells scenes apart, and pretraining need not look at objects.
+            Where every scene has its own, or one of a few, the background tells scenes apart: pretraining need not
+            look at objects, and ContraCAM shows the background. With 1 it finds the objects.
         overlap: Largest share of an object's pixels that objects before it may hide.
         rotation: Largest rotation either way, degrees.
         contrast: Smallest distance between an object's colour and the background under it, as a share of the distance
