@@ -73,6 +73,9 @@ class SimSiamSettings(Settings):
         weight_decay: Weight decay of SGD.
         projector: Width of the projector's three layers (2048).
         predictor: Width of the predictor's hidden layer (512).
+        zero_init_residual: Start every residual block as the identity (true), as the last normalisation's scale of 0
+            makes it. A training of some thousand steps hardly leaves that: the blocks stay unused, and a detector
+            learns slower from such weights than from random ones.
         baseline: File of a finished pretraining to take instead of training one, or null.
     """
 
@@ -81,6 +84,7 @@ class SimSiamSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0)]
     projector: Positive
     predictor: Positive
+    zero_init_residual: bool
     baseline: str | None
 
 

@@ -83,7 +83,7 @@ class SimSiam(Method):
         super().__init__(segmentation)
         channels = stage_channels(architecture)
         network = PretrainedNetwork(
-            build_resnet(architecture, zero_init_residual=True),
+            build_resnet(architecture, zero_init_residual=settings.zero_init_residual),
             simsiam_projector(channels["res5"], settings.projector),
             simsiam_predictor(settings.projector, settings.predictor),
             None if segmentation is None else SegmentationBranch(channels[stage]),

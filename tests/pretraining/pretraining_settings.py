@@ -27,8 +27,16 @@ def pretrain_settings(**changes):
 
 
 def simsiam_settings(**changes):
-    values = {"learning_rate": 0.05, "momentum": 0.9, "weight_decay": 1e-4, "projector": 32, "predictor": 8}
-    return SimSiamSettings(**(values | {"baseline": None} | changes))
+    values = {
+        "learning_rate": 0.05,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "projector": 32,
+        "predictor": 8,
+        "zero_init_residual": True,
+        "baseline": None,
+    }
+    return SimSiamSettings(**(values | changes))
 
 
 def moco_settings(**changes):

@@ -56,6 +56,8 @@ def test_simsiams_parts_are_those_of_the_paper():
     assert "7.weight" not in shapes  # no scale and shift
     assert [tuple(p.shape) for p in network.predictor.parameters()] == [(6, 24), (6,), (6,), (24, 6), (24,)]
     assert float(network.backbone.layer3[0].bn2.weight.detach().abs().max()) == 0  # zero_init_residual
+    other = build_method(start("cpu"), pretrain_settings(), simsiam_settings(zero_init_residual=False), None)
+    assert torch.all(other.network.backbone.layer3[0].bn2.weight == 1)
     decaying, constant = method.parameter_groups()
     assert (decaying["constant"], constant["constant"]) == (False, True)
     assert {id(p) for p in constant["params"]} == {id(p) for p in network.predictor.parameters()}
