@@ -25,6 +25,8 @@ SMALL = {
     "linear_eval.epochs": 3,
     "linear_eval.workers": 0,
     "linear_eval.device": "cpu",
+    "segmentation.modes": ["frozen", "fine_tuned"],
+    "segmentation.short_side": None,
     "segmentation.iterations": 4,
     "segmentation.batch_size": 2,
     "segmentation.crop_size": 32,
