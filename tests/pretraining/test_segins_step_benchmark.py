@@ -7,7 +7,7 @@ import pytest
 
 @pytest.mark.slow
 def test_a_small_run_prints_ratios_and_waiting_shares(repository):
-    sizes = ["--global-size", "32", "--batch-size", "4", "--local-crops", "1", "--steps", "2", "--warm-up", "1"]
+    sizes = ["--global-size", "32", "--batch-size", "8", "--local-crops", "1", "--steps", "2", "--warm-up", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.segins_step", *sizes],
         cwd=repository,

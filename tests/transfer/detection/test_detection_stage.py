@@ -38,7 +38,7 @@ def test_the_stage_writes_detections_metrics_and_a_line(run, capsys):
     assert (found.boxes <= [48, 40, 48, 40]).all()
     metrics = json.loads((context.root / "metrics/segins/squares/detection-random-squares.json").read_text())
     assert artifact.metrics == {name: metrics[name] for name in ("ap", "ap50", "ap75")}
-    assert (metrics["iterations"], metrics["test_images"], metrics["metric"]) == (4, 4, "voc")
+    assert (metrics["iterations"], metrics["test_images"], metrics["metric"]) == (4, 4, "voc_area")
     assert metrics["detections"] == len(found)
     assert set(artifact.class_precision) == {"red", "green"}
     assert [row["iteration"] for row in artifact.history] == [1, 2, 3, 4]
@@ -105,7 +105,7 @@ def with_objects(squares, changes):
     [
         (lambda _: {"label": -1}, {}, "the data set has no boxes, which detection needs"),
         (lambda n: {"mask": None} if n == 7 else {}, {"masks": True}, "detection.masks = true: not every object of"),
-        (lambda n: {"crowd": n == 3}, {}, "detection.metric = voc: .* crowd regions, .* use coco"),
+        (lambda n: {"crowd": n == 3}, {}, "detection.metric = voc_area: .* crowd regions, .* use coco"),
         (lambda n: {"crowd": n < 6}, {"metric": "coco"}, "no image of the train split has a box"),
         (lambda n: {"label": -1} if n > 5 else {}, {}, "none of the 4 tested images has an object"),
     ],
