@@ -27,6 +27,7 @@ from pipeline_lib.data.decoding import decode
 from pipeline_lib.params import Params, load_params
 from pipeline_lib.pretraining.run import build_pretrainer
 from pipeline_lib.pretraining.training import Pretrainer
+from stages.command_line import one_line_errors
 
 TARGET = 1.10
 _MADE_BY = {"stage": "benchmark"}
@@ -182,4 +183,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

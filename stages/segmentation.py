@@ -73,7 +73,9 @@ def _trained(
 ) -> SegmentationTrainer:
     section = context.params.segmentation
     weights, where = checkpoint.backbone(), str(checkpoint.folder)
-    segmenter = build_segmenter(checkpoint.architecture, weights, classes, where, frozen=mode == "frozen")
+    segmenter = build_segmenter(
+        checkpoint.architecture, weights, classes, where, frozen=mode == "frozen", stage=section.stage
+    )
     trainer = SegmentationTrainer(fabric, section, segmenter, crops)
     stored = state.load()
     if stored is not None:

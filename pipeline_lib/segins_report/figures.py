@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.metrics import read_metrics
+from pipeline_lib.segins_report.measures import ANY_METRIC
 
 MEASURES = ("top1", "top5", "knn_acc")
-DETECTION = ("ap", "ap50", "ap75", "mask_ap", "mask_ap50", "mask_ap75")
-SEGMENTATION = ("frozen_miou", "fine_tuned_miou")
+DETECTION = tuple(prefix + name for prefix in ("", *ANY_METRIC) for name in ("ap", "ap50", "ap75"))
+SEGMENTATION = ("frozen_miou", "frozen_foreground_iou", "fine_tuned_miou")
 _DIGITS = 4
 
 
@@ -34,7 +35,7 @@ def figures_by_start(
         for number, target in enumerate(targets):
             boxes = _chosen(read_metrics(folder, (), (f"detection-{start}-{target}",)), DETECTION)
             if coco_metric:
-                boxes = {key if key.startswith("mask_") else f"coco_{key}": value for key, value in boxes.items()}
+                boxes = {key if key.startswith(ANY_METRIC) else f"coco_{key}": value for key, value in boxes.items()}
             maps = _chosen(read_metrics(folder, (), (f"segmentation-{start}-{target}",)), SEGMENTATION)
             prefix = "" if number == 0 else f"{target}_"
             values |= {prefix + key: value for key, value in (boxes | maps).items()}

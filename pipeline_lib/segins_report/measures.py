@@ -10,6 +10,9 @@ from typing import Any, Literal
 METHODS = {"simsiam": "SimSiam", "moco": "MoCo-V2"}
 """Pretraining methods, with what they are called in tables."""
 
+ANY_METRIC = ("mask_", "class_agnostic_")
+"""Starts of the names of detection measures that are called alike with every metric of the boxes."""
+
 _COCO = "coco_"
 
 
@@ -37,6 +40,9 @@ MEASURES = {
     "ap50": Measure("AP50", "detection", "ap50"),
     "ap": Measure("AP", "detection", "ap"),
     "ap75": Measure("AP75", "detection", "ap75"),
+    "class_agnostic_ap50": Measure("AP50 without classes", "detection", "class_agnostic_ap50"),
+    "class_agnostic_ap": Measure("AP without classes", "detection", "class_agnostic_ap"),
+    "class_agnostic_ap75": Measure("AP75 without classes", "detection", "class_agnostic_ap75"),
     "coco_ap50": Measure("AP50 box", "detection", "ap50"),
     "coco_ap": Measure("AP box", "detection", "ap"),
     "coco_ap75": Measure("AP75 box", "detection", "ap75"),
@@ -44,6 +50,7 @@ MEASURES = {
     "mask_ap": Measure("AP mask", "detection", "mask_ap"),
     "mask_ap75": Measure("AP75 mask", "detection", "mask_ap75"),
     "frozen_miou": Measure("mIoU frozen", "segmentation", "frozen_miou"),
+    "frozen_foreground_iou": Measure("foreground IoU frozen", "segmentation", "frozen_foreground_iou"),
     "fine_tuned_miou": Measure("mIoU fine-tuned", "segmentation", "fine_tuned_miou"),
     "pseudo_mask_iou": Measure("IoU with true masks", "masks", "pseudo.iou_with_masks"),
     "pseudo_mask_corloc": Measure("CorLoc", "masks", "pseudo.corloc"),
@@ -87,7 +94,7 @@ def metric_file(measure: str, data: str, start: str, target: str) -> Path | None
 
 def applies(measure: str, detection_metric: str) -> bool:
     """Whether a measure is one of the metric that detections are scored with (``detection.metric``)."""
-    if MEASURES[measure].stage != "detection" or measure.startswith("mask_"):
+    if MEASURES[measure].stage != "detection" or measure.startswith(ANY_METRIC):
         return True
     return measure.startswith(_COCO) == (detection_metric == "coco")
 

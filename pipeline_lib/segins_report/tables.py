@@ -39,7 +39,7 @@ class Table:
     """A table.
 
     Attributes:
-        name: Number in the thesis.
+        name: Number in the thesis; empty for a table that it does not have.
         title: What it shows.
         measures: Headings.
         rows: This run's rows, then the printed ones.
@@ -75,6 +75,12 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ),
     ("4.7", "Loss of the segmentation branch", ("ap50", "ap", "ap75"), ("simsiam-segins",)),
     ("4.8", "Pseudo-masks", ("ap50", "ap", "ap75"), ("simsiam-baseline", "simsiam-segins")),
+    (
+        "",
+        "Where objects are, whatever their class",
+        ("class_agnostic_ap50", "class_agnostic_ap", "class_agnostic_ap75", "frozen_foreground_iou"),
+        (),
+    ),
 )
 
 
@@ -113,7 +119,7 @@ def thesis_tables(
         settings: What this run's SegIns row is called in Tables 4.6 to 4.8, by table, for example ``lambda 2``.
 
     Returns:
-        Tables 4.1 to 4.8.
+        Tables 4.1 to 4.8, and one of measures that the thesis does not have.
     """
     tables = []
     for name, title, measures, starts in _TABLES:

@@ -100,13 +100,16 @@ class DetectionSettings(Settings):
 
 
 class SegmentationSettings(Settings):
-    """A linear layer on dilated res5 features, frozen and fine-tuned (thesis 4.3.3).
+    """A linear layer on features of a stride of 16, frozen and fine-tuned (thesis 4.3.3).
 
     Attributes:
         modes: Which of ``frozen`` and ``fine_tuned`` to train.
+        stage: Stage that the layer sees: ``res5``, dilated (the thesis), or ``res4``, which the SegIns branch trains.
         iterations: Training steps (40,000).
         batch_size: Images a step (16).
         learning_rate: Rate at the start, with polynomial decay (0.01).
+        scaling: Of frozen features; ``standardise``: the layer sees mean 0 and deviation 1, as they are over the first
+            training batches, so that one rate suits all starts; ``none``: as the network gives them (the thesis).
         short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
         crop_size: Side of the training crop, pixels (512).
         test_images: Most images that are tested, evenly from the split; null: all.
@@ -117,9 +120,11 @@ class SegmentationSettings(Settings):
     """
 
     modes: Annotated[tuple[Literal["frozen", "fine_tuned"], ...], Field(strict=False, min_length=1)]
+    stage: Literal["res4", "res5"]
     iterations: Positive
     batch_size: Positive
     learning_rate: Annotated[float, Field(gt=0)]
+    scaling: Literal["none", "standardise"]
     short_side: Positive | None
     crop_size: Annotated[int, Field(ge=32)]
     test_images: Positive | None

@@ -16,7 +16,7 @@ from pipeline_lib.segins_report.seeds import RowResult
 from stages.orchestration.progress import Progress
 from stages.orchestration.segins_chain import SegInsChain
 
-TOLD = ("top1", "ap", "coco_ap", "fine_tuned_miou")
+TOLD = ("top1", "ap", "coco_ap", "frozen_miou", "fine_tuned_miou")
 """Measures that the line of progress tells."""
 
 _FIXED = ("scenes", "prepare")

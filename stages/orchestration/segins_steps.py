@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_lib.configuration import read_yaml
 from pipeline_lib.errors import UserError
 from pipeline_lib.params import Params
+from stages.orchestration.dependency_order import in_dependency_order
 
 _NAME = re.compile(r"\$\{([\w.]+)\}")
 _SUITE = re.compile(r"\$\{segins_suite\.(\w+)\}")
@@ -58,21 +59,16 @@ class Steps:
         Raises:
             UserError: No step writes one of them.
         """
-        needed: dict[int, Step] = {}
-        for path in metrics:
-            if path not in self._writers:
-                raise UserError(f"{path}: no stage of dvc.yaml writes it with the names of segins_suite in params.yaml")
-            self._add(self._writers[path], needed)
-        return list(needed.values())
+        return in_dependency_order([self._writing(path) for path in metrics], self._needs)
 
-    def _add(self, step: Step, needed: dict[int, Step]) -> None:
-        if id(step) in needed:
-            return
-        for path in step.inputs:
-            # What no step writes lies in the workspace.
-            if path in self._writers:
-                self._add(self._writers[path], needed)
-        needed[id(step)] = step
+    def _writing(self, metrics: Path) -> Step:
+        if metrics not in self._writers:
+            raise UserError(f"{metrics}: no stage of dvc.yaml writes it with the names of segins_suite in params.yaml")
+        return self._writers[metrics]
+
+    def _needs(self, step: Step) -> list[Step]:
+        # What no step writes lies in the workspace.
+        return [self._writers[path] for path in step.inputs if path in self._writers]
 
 
 def read_steps(params: Params, path: Path = Path("dvc.yaml")) -> Steps:

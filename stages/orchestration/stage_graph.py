@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline_lib.configuration import read_yaml
 from pipeline_lib.errors import UserError
+from stages.orchestration.dependency_order import in_dependency_order
 
 GIVEN = ("datasets", "features")
 """Artifacts that lie in the workspace; no ablation makes them again."""
@@ -69,22 +70,15 @@ class StageGraph:
         Raises:
             UserError: No stage writes one of them.
         """
-        needed: dict[str, StageFacts] = {}
-        for name in metrics:
-            if name not in self._measured:
-                raise UserError(
-                    f"metrics {name}.json: no stage of dvc.yaml writes it; allowed: {', '.join(self.metrics)}"
-                )
-            self._add(self._measured[name], needed)
-        return list(needed.values())
+        return in_dependency_order([self._measuring(name) for name in metrics], self._needs)
 
-    def _add(self, name: str, needed: dict[str, StageFacts]) -> None:
-        if name in needed:
-            return
-        for kind in self._stages[name].inputs:
-            if kind not in GIVEN:
-                self._add(self._writer[kind], needed)
-        needed[name] = self._stages[name]
+    def _measuring(self, name: str) -> StageFacts:
+        if name not in self._measured:
+            raise UserError(f"metrics {name}.json: no stage of dvc.yaml writes it; allowed: {', '.join(self.metrics)}")
+        return self._stages[self._measured[name]]
+
+    def _needs(self, stage: StageFacts) -> list[StageFacts]:
+        return [self._stages[self._writer[kind]] for kind in stage.inputs if kind not in GIVEN]
 
 
 def read_stage_graph(path: Path = Path("dvc.yaml")) -> StageGraph:

@@ -74,11 +74,12 @@ def test_views_are_made_in_started_processes_too(tmp_path):
         assert torch.equal(here, there)
 
 
-def test_parts_of_a_batch_add_up_to_one_step(tmp_path):
-    trainer = pretrainer(tmp_path, "moco", True, {"queue_start": "random"}, accumulate=2, epochs=1)
-    steps = []
-    trainer.run(after_step=lambda t: steps.append(t.method.queue.pointer))
-    assert steps == [8, 16, 24]
+@pytest.mark.parametrize(("start", "expected"), [("random", [8, 16, 24]), ("images", [0, 8, 16])])
+def test_parts_of_a_batch_add_up_to_one_step(tmp_path, start, expected):
+    trainer = pretrainer(tmp_path, "moco", True, {"queue_start": start}, accumulate=2, epochs=1)
+    pointers = []
+    trainer.run(after_step=lambda t: pointers.append(t.method.queue.pointer))
+    assert pointers == expected  # of a queue of 32 keys, which the 24 images fill first or not
     assert trainer.history[0]["loss"] == pytest.approx(
         trainer.history[0]["id_loss"] + 2 * trainer.history[0]["seg_loss"], rel=1e-5
     )

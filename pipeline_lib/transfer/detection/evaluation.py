@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pipeline_lib.artifacts.detections import Detections
 from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.errors import UserError
+from pipeline_lib.transfer.detection.class_agnostic import without_classes
 from pipeline_lib.transfer.detection.coco_metric import coco_precision
-from pipeline_lib.transfer.detection.ground_truth import read_ground_truth
+from pipeline_lib.transfer.detection.ground_truth import GroundTruth, read_ground_truth
 from pipeline_lib.transfer.detection.voc_metric import voc_precision
 from pipeline_lib.transfer.settings import DetectionSettings
 
@@ -23,7 +24,8 @@ class Scores:
     """Average precisions in [0, 1].
 
     Attributes:
-        metrics: ``ap`` (mean over overlaps .50 to .95), ``ap50``, ``ap75``, and ``mask_`` and each with masks.
+        metrics: ``ap`` (mean over overlaps .50 to .95), ``ap50``, ``ap75``; ``class_agnostic_`` and each, of objects
+            and detections without their classes; ``mask_`` and each with masks.
         class_precision: ``ap`` of the boxes by class; ``None`` where the tested images have no object of the class.
     """
 
@@ -66,17 +68,23 @@ def evaluate_detections(detections: Detections, objects: Objects, settings: Dete
     """
     classes = len(objects.class_names)
     truth = read_ground_truth(objects, detections.images, masks=settings.masks)
-    if settings.metric == "coco":
-        boxes = coco_precision(detections, truth, classes, "bbox")
-    else:
-        boxes = voc_precision(detections, truth, classes, eleven_points=settings.metric == "voc")
+    boxes = _box_precision(detections, truth, classes, settings)
     if np.isnan(boxes).all():
         raise UserError(f"{objects.folder}: none of the {len(detections.images)} tested images has an object")
     metrics = _means(boxes, "")
+    metrics |= _means(_box_precision(*without_classes(detections, truth), 1, settings), "class_agnostic_")
     if settings.masks:
         metrics |= _means(coco_precision(detections, truth, classes, "segm"), "mask_")
     by_class = [None if np.isnan(row).all() else float(row.mean()) for row in boxes]
     return Scores(metrics, dict(zip(objects.class_names, by_class, strict=True)))
+
+
+def _box_precision(
+    detections: Detections, truth: GroundTruth, classes: int, settings: DetectionSettings
+) -> NDArray[np.float64]:
+    if settings.metric == "coco":
+        return coco_precision(detections, truth, classes, "bbox")
+    return voc_precision(detections, truth, classes, eleven_points=settings.metric == "voc")
 
 
 def _means(precision: NDArray[np.float64], prefix: str) -> dict[str, float]:

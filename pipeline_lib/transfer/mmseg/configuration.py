@@ -41,8 +41,15 @@ def mmseg_configuration(
         What :func:`write_configuration` writes.
 
     Raises:
-        UserError: The settings have no shorter side, which mmsegmentation's recipe needs.
+        UserError: The settings have no shorter side, which mmsegmentation's recipe needs, or ask for what only this
+            pipeline has.
     """
+    for name, allowed in (("scaling", "none"), ("stage", "res5")):
+        if getattr(settings, name) != allowed:
+            raise UserError(
+                f"segmentation.{name} = {getattr(settings, name)}: mmsegmentation trains on res5 as it is; "
+                f"allowed here: {allowed}"
+            )
     if settings.short_side is None:
         raise UserError(
             "segmentation.short_side = null: mmsegmentation resizes all images to one shorter side; give a number, "

@@ -62,5 +62,5 @@ def evaluated_mode(
         name: None if math.isnan(value) else round(value, 4)
         for name, value in zip(names, matrix.class_iou().tolist(), strict=True)
     }
-    mode = SegmentedMode(kept, trainer.segmenter.classifier.state_dict(), iou, trainer.history)
+    mode = SegmentedMode(kept, trainer.segmenter.linear_layer(), iou, trainer.history)
     return mode, matrix.figures() | {"loss": trainer.history[-1]["loss"]}

@@ -1,4 +1,4 @@
-"""A linear layer on the last stage of a dilated ResNet."""
+"""A linear layer on a stage of a ResNet whose last stage is dilated."""
 
 from __future__ import annotations
 
@@ -13,28 +13,37 @@ _INITIAL_DEVIATION = 0.01
 
 
 class LinearSegmenter(nn.Module):
-    """A 1 × 1 convolution on res5's map at a stride of 16, as mmseg's FCNHead without convolutions.
+    """A 1 × 1 convolution on res4 or res5 at a stride of 16, as mmseg's FCNHead without convolutions.
 
     Attributes:
         backbone: The dilated ResNet.
         classifier: The linear layer.
+        mean: Of the features, float (1, C, 1, 1); 0 until ``standardise_features`` sets it.
+        deviation: Likewise; 1 until then.
         frozen: Whether the ResNet is kept as it is, batch statistics too.
     """
 
-    def __init__(self, backbone: nn.Module, channels: int, classes: int, *, frozen: bool) -> None:
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, backbone: nn.Module, stage: str, channels: int, classes: int, *, frozen: bool) -> None:
         """Put a new layer on a network; its weights start at N(0, 0.01).
 
         Args:
             backbone: A network of ``build_resnet`` with ``dilate_last``.
-            channels: Channels of its res5.
+            stage: The stage, ``res4`` or ``res5``.
+            channels: Its channels.
             classes: Classes, the background among them.
             frozen: Keep the network as it is.
         """
         super().__init__()
         self.backbone = backbone
+        self._stage = stage
         self.classifier = nn.Conv2d(channels, classes, 1)
         nn.init.normal_(self.classifier.weight, std=_INITIAL_DEVIATION)
         nn.init.constant_(self.classifier.bias, 0.0)  # type: ignore[arg-type]
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
         self.frozen = frozen
         if frozen:
             backbone.requires_grad_(False)
@@ -55,15 +64,24 @@ class LinearSegmenter(nn.Module):
         Returns:
             Float (N, classes, H, W), bilinear from a stride of 16.
         """
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            features = stage_maps(self.backbone, images)["res5"]  # (N, C, H / 16, W / 16)
-        scores = self.classifier(features)
+        scores = self.classifier((self.features(images) - self.mean) / self.deviation)
         resized: Tensor = nn.functional.interpolate(scores, images.shape[-2:], mode="bilinear", align_corners=False)
         return resized
 
+    def features(self, images: Tensor) -> Tensor:
+        """The features as the network gives them, float (N, C, H / 16, W / 16)."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return stage_maps(self.backbone, images)[self._stage]
+
+    def linear_layer(self) -> dict[str, Tensor]:
+        """``weight`` (classes, C, 1, 1) and ``bias`` (classes,) of the layer on features as the network gives them."""
+        weight = (self.classifier.weight / self.deviation).detach()
+        bias = self.classifier.bias.detach() - (weight * self.mean).sum(dim=(1, 2, 3))  # type: ignore[union-attr]
+        return {"weight": weight, "bias": bias}
+
 
 def build_segmenter(
-    architecture: str, weights: Mapping[str, Tensor], classes: int, where: str, *, frozen: bool
+    architecture: str, weights: Mapping[str, Tensor], classes: int, where: str, *, frozen: bool, stage: str = "res5"
 ) -> LinearSegmenter:
     """A segmenter on a checkpoint's weights.
 
@@ -73,6 +91,7 @@ def build_segmenter(
         classes: Classes, the background among them.
         where: What to call the weights in messages.
         frozen: Train the layer only.
+        stage: Stage that the layer sees, ``res4`` or ``res5``.
 
     Returns:
         The segmenter; torch's generator decides the layer's weights.
@@ -82,4 +101,7 @@ def build_segmenter(
     """
     backbone = build_resnet(architecture, dilate_last=True)
     load_backbone(backbone, weights, where)
-    return LinearSegmenter(backbone, stage_channels(architecture)["res5"], classes, frozen=frozen)
+    if stage == "res4":
+        # Nothing sees what comes after it.
+        backbone.layer4 = nn.Identity()
+    return LinearSegmenter(backbone, stage, stage_channels(architecture)[stage], classes, frozen=frozen)

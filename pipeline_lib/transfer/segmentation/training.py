@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.errors import UserError
 from pipeline_lib.runtime import progress
+from pipeline_lib.transfer.segmentation.feature_scale import BATCHES, standardise_features
 from pipeline_lib.transfer.segmentation.model import LinearSegmenter
 from pipeline_lib.transfer.segmentation.samples import TrainingCrops
 from pipeline_lib.transfer.settings import SegmentationSettings
@@ -104,6 +105,9 @@ class SegmentationTrainer:
             UserError: The loss stopped being finite.
         """
         settings = self._settings
+        if self.iteration == 0 and self.segmenter.frozen and settings.scaling == "standardise":
+            first = self._crops.batches(range(BATCHES), settings.batch_size, settings.workers)
+            standardise_features(self.segmenter, (pixels.to(self._device) for pixels, _ in first))
         self.segmenter.train()
         steps = range(self.iteration, settings.iterations)
         batches = self._crops.batches(steps, settings.batch_size, settings.workers)

@@ -85,6 +85,14 @@ def test_the_preset_has_the_thesis_schedule(tmp_path, frozen):
     assert head["num_classes"] == 3
 
 
+@pytest.mark.parametrize("changes", [{"scaling": "standardise"}, {"stage": "res4"}])
+def test_what_only_this_pipeline_has_is_refused(tmp_path, changes):
+    checkpoint = write_start(tmp_path / "start", "resnet18")
+    ((name, value),) = changes.items()
+    with pytest.raises(UserError, match=rf"segmentation\.{name} = {value}: mmsegmentation trains on res5 as it is"):
+        mmseg_configuration(checkpoint, settings(**changes), None, tmp_path / "weights.pth", frozen=True)
+
+
 def test_a_free_size_is_refused(tmp_path):
     checkpoint = write_start(tmp_path / "start", "resnet18")
     with pytest.raises(UserError, match=r"segmentation\.short_side = null: .*give a number"):

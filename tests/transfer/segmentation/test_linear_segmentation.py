@@ -15,6 +15,7 @@ from pipeline_lib.params import load_params
 from pipeline_lib.resnet.build import build_resnet, stage_maps
 from pipeline_lib.transfer.normalisation import Normalisation
 from pipeline_lib.transfer.segmentation.evaluation import evaluated_mode
+from pipeline_lib.transfer.segmentation.feature_scale import standardise_features
 from pipeline_lib.transfer.segmentation.model import build_segmenter
 from pipeline_lib.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.transfer.segmentation.scores import ConfusionMatrix
@@ -25,7 +26,7 @@ PLAIN = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 def settings(**changes):
     section = load_params().segmentation
-    small = {"iterations": 6, "batch_size": 2, "crop_size": 64, "workers": 0, "short_side": None}
+    small = {"iterations": 6, "batch_size": 2, "crop_size": 64, "workers": 0, "short_side": None, "stage": "res5"}
     return section.model_copy(update=small | changes)
 
 
@@ -101,6 +102,60 @@ def test_scores_are_those_of_the_linear_layer_on_dilated_features():
     torch.testing.assert_close(segmenter(images), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_standardised_features_have_mean_zero_and_deviation_one():
+    torch.manual_seed(0)
+    segmenter = build_segmenter("resnet18", build_resnet("resnet18").state_dict(), 3, "test", frozen=True)
+    batches = [10 * torch.randn(2, 3, 64, 64) + 5 for _ in range(3)]
+    segmenter.train()
+    standardise_features(segmenter, batches)
+    assert segmenter.training
+    segmenter.eval()
+    features = torch.cat([segmenter.features(images) for images in batches]).double()  # (N, C, H, W)
+    alive = features.std(dim=(0, 2, 3), unbiased=False) > 1e-3
+    assert alive.sum() > 100
+    expected = features.mean(dim=(0, 2, 3)), features.std(dim=(0, 2, 3), unbiased=False)
+    for found, naive in zip((segmenter.mean, segmenter.deviation), expected, strict=True):
+        torch.testing.assert_close(found.flatten()[alive].double(), naive[alive], rtol=1e-4, atol=1e-5)
+
+
+def test_the_linear_layer_that_is_kept_takes_features_as_they_are():
+    torch.manual_seed(0)
+    segmenter = build_segmenter("resnet18", build_resnet("resnet18").state_dict(), 3, "test", frozen=True)
+    images = torch.randn(2, 3, 64, 64)
+    standardise_features(segmenter, [images])
+    segmenter.eval()
+    layer = segmenter.linear_layer()
+    scores = torch.nn.functional.conv2d(segmenter.features(images), layer["weight"], layer["bias"])
+    expected = torch.nn.functional.interpolate(scores, (64, 64), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(segmenter(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_size_of_features_does_not_change_a_standardised_training(data):
+    losses = []
+    for factor in (1.0, 1000.0):
+        training, _ = trainer(data, settings(scaling="standardise"), True)
+        with torch.no_grad():
+            last = training.segmenter.backbone.layer4[1].bn2
+            last.weight.mul_(factor)
+            last.bias.mul_(factor)
+            shortcut = training.segmenter.backbone.layer4[0].downsample[1]
+            first = training.segmenter.backbone.layer4[0].bn2
+            for normalisation in (shortcut, first):
+                normalisation.weight.mul_(factor)
+                normalisation.bias.mul_(factor)
+            training.segmenter.backbone.layer4[1].conv1.weight.div_(factor)
+        losses.append([row["loss"] for row in training.run()])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+def test_a_layer_on_res4_sees_that_stage():
+    network = build_resnet("resnet18").eval()
+    segmenter = build_segmenter("resnet18", network.state_dict(), 2, "test", frozen=True, stage="res4").eval()
+    images = torch.randn(2, 3, 64, 96)
+    assert torch.equal(segmenter.features(images), stage_maps(network, images)["res4"])
+    assert segmenter(images).shape == (2, 2, 64, 96)
+
+
 @pytest.mark.parametrize("frozen", [True, False])
 def test_a_frozen_backbone_does_not_move(data, frozen):
     section = settings()
@@ -174,7 +229,8 @@ def test_confusion_matrix_is_that_of_a_naive_count():
     assert np.isnan(expected[4])
     assert matrix.figures()["miou"] == pytest.approx(np.nanmean(expected))
     assert matrix.figures()["pixel_acc"] == pytest.approx((truth == found)[known].mean())
-    assert matrix.figures()["foreground_iou"] == pytest.approx(np.nanmean(expected[1:]))
+    both = ((truth > 0) & (found > 0) & known).sum()
+    assert matrix.figures()["foreground_iou"] == pytest.approx(both / (((truth > 0) | (found > 0)) & known).sum())
 
 
 def test_foreground_iou_is_left_out_where_no_object_is_true_or_found():
