@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline_lib.params import SelfTrain
+from pipeline_lib.params_sections import SelfTrain
 from pipeline_lib.probe.grid import GridSettings
 
 

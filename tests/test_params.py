@@ -7,7 +7,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from pipeline_lib.data.source import KINDS
 from pipeline_lib.data.voc_splits import VocOptions
 from pipeline_lib.errors import MissingFileError, UserError
-from pipeline_lib.params import SourceKind, load_params
+from pipeline_lib.params import load_params
+from pipeline_lib.params_facts import SourceKind
 
 TEXT = (Path(__file__).resolve().parents[1] / "params.yaml").read_text()
 

@@ -13,7 +13,8 @@ from PIL import Image
 from pipeline_lib.artifacts.classifier import Classifier, open_classifier
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, write_consensus
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.params import Backbone, Weights, load_params
+from pipeline_lib.params import load_params
+from pipeline_lib.params_facts import Backbone, Weights
 from stages import classes, extract, self_train
 from stages.command_line import StageContext
 
