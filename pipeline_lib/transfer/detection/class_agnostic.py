@@ -40,8 +40,12 @@ def without_classes(detections: Detections, truth: GroundTruth) -> tuple[Detecti
 
 def _surest(detections: Detections) -> NDArray[np.int64]:
     """Rows of the detections that no surer one of their image overlaps, ascending."""
-    _, images = np.unique(detections.ids, return_inverse=True)
-    boxes, scores = torch.tensor(detections.boxes), torch.tensor(detections.scores)
-    kept = suppress(boxes, scores, torch.from_numpy(images.astype(np.int64)), _OVERLAP)
-    rows: NDArray[np.int64] = np.sort(kept.numpy())
-    return rows
+    order = np.argsort(detections.ids, kind="stable")
+    _, starts = np.unique(detections.ids[order], return_index=True)
+    kept = [np.zeros(0, np.int64)]
+    # Image by image: all pairs of boxes of a large test set would be too many.
+    for rows in np.split(order, starts[1:]):
+        boxes, scores = torch.tensor(detections.boxes[rows]), torch.tensor(detections.scores[rows])
+        kept.append(rows[suppress(boxes, scores, None, _OVERLAP).numpy()])
+    found: NDArray[np.int64] = np.sort(np.concatenate(kept))
+    return found
