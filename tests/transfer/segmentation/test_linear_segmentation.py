@@ -168,15 +168,18 @@ def test_a_frozen_backbone_does_not_move(data, frozen):
     assert not torch.equal(layer, training.segmenter.classifier.weight)
 
 
-def test_resumed_training_ends_with_the_same_weights(data):
-    section = settings()
-    whole, _ = trainer(data, section, False)
+@pytest.mark.parametrize("frozen", [True, False])
+def test_resumed_training_ends_with_the_same_weights(data, frozen):
+    section = settings(scaling="standardise")
+    whole, _ = trainer(data, section, frozen)
     states = []
     whole.run(after_step=lambda running: states.append(copied(running.state())) if running.iteration == 3 else None)
-    resumed, _ = trainer(data, section, False)
+    resumed, _ = trainer(data, section, frozen)
     resumed.resume(states[0])
     history = resumed.run()
     assert history == whole.history
+    assert torch.equal(resumed.segmenter.mean, whole.segmenter.mean)
+    assert bool(whole.segmenter.mean.any()) == frozen
     for first, second in zip(whole.segmenter.parameters(), resumed.segmenter.parameters(), strict=True):
         assert torch.equal(first, second)
 
