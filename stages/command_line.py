@@ -28,6 +28,15 @@ MACHINE_SETTINGS = {
 }
 
 
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those of the machine, which decide no result; likewise in the sections below."""
+    return {
+        key: deciding(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if key not in MACHINE_SETTINGS
+    }
+
+
 @dataclass(frozen=True)
 class StageContext:
     """Parameters and paths of one stage run.
@@ -85,8 +94,7 @@ class StageContext:
         Settings of the machine are left out: they do not decide the result, and equal artifacts have to have equal
         bytes, so that DVC runs nothing downstream again when only they change.
         """
-        deciding = {key: value for key, value in settings.items() if key not in MACHINE_SETTINGS}
-        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": deciding}
+        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": deciding(settings)}
 
     def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
         """Write ``metrics/<run>/<stage>.json``, with no times in it: equal results make equal files."""

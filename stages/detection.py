@@ -19,6 +19,7 @@ from pipeline_lib.transfer.detection.samples import EvaluationSamples, TrainingS
 from pipeline_lib.transfer.detection.training import DetectionTrainer
 from pipeline_lib.transfer.normalisation import Normalisation
 from pipeline_lib.transfer.spread import spread_rows
+from stages.command_line import deciding
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 
@@ -37,7 +38,7 @@ def run(context: SegInsContext) -> None:
     )
     trainer = DetectionTrainer(fabric, section, detector, samples)
     inputs = [dataset.folder, objects.folder, checkpoint.folder]
-    facts = section.model_dump() | {"processes": fabric.world_size}
+    facts = deciding(section.model_dump()) | {"processes": fabric.world_size}
     code = [Path(pipeline_lib.__file__).parent]
     state = ResumableState("detection", run_fingerprint(facts, code, inputs), section.checkpoint_seconds)
     history = trained(context, trainer, state)

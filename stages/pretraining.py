@@ -15,7 +15,7 @@ from pipeline_lib.data.decoding import decode
 from pipeline_lib.pretraining.run import build_pretrainer, final_metrics, trained_weights
 from pipeline_lib.pretraining.settings import MocoSettings, SegInsSettings, SimSiamSettings
 from pipeline_lib.pretraining.training import Pretrainer
-from stages.command_line import MACHINE_SETTINGS
+from stages.command_line import deciding
 from stages.segins_command_line import SegInsContext
 
 
@@ -62,20 +62,12 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         backbone=backbone,
         projector=projector,
         history=trainer.history,
-        made_by=context.made_by(_deciding(settings)),
+        made_by=context.made_by(settings),
     )
     metrics = final_metrics(trainer.history)
     context.write_metrics(metrics)
     state.discard()
     context.report(f"{section.epochs} epochs, loss {metrics['loss']:.4f}, {timing.text()}")
-
-
-def _deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    """Sections without the settings of the machine, which do not decide the result."""
-    return {
-        section: {key: value for key, value in values.items() if key not in MACHINE_SETTINGS}
-        for section, values in settings.items()
-    }
 
 
 def _resumable_state(
@@ -84,5 +76,5 @@ def _resumable_state(
     # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
     code = [Path(pipeline_lib.__file__).parent]
     inputs = [context.images()] if masks is None else [context.images(), masks.folder]
-    fingerprint = run_fingerprint(settings | {"processes": processes}, code, inputs)
+    fingerprint = run_fingerprint(deciding(settings) | {"processes": processes}, code, inputs)
     return ResumableState(context.stage, fingerprint, context.params.pretrain.checkpoint_seconds)

@@ -20,6 +20,7 @@ from pipeline_lib.transfer.segmentation.model import build_segmenter
 from pipeline_lib.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
 from pipeline_lib.transfer.spread import spread_rows
+from stages.command_line import deciding
 from stages.segins_command_line import SegInsContext, run_segins_stage
 
 SPLIT = "val"
@@ -47,7 +48,7 @@ def run(context: SegInsContext) -> None:
     modes: dict[str, SegmentedMode] = {}
     metrics: dict[str, Any] = {}
     for mode in section.modes:
-        fingerprint = run_fingerprint(section.model_dump() | {"mode": mode}, code, inputs)
+        fingerprint = run_fingerprint(deciding(section.model_dump()) | {"mode": mode}, code, inputs)
         states.append(ResumableState("segmentation", fingerprint, section.checkpoint_seconds))
         fabric = runtime.start(section.device, "float32", section.seed)
         trainer = _trained(context, checkpoint, len(objects.class_names) + 1, mode, crops, states[-1], fabric)

@@ -17,7 +17,7 @@ from pipeline_lib.heads.model import HeadShape
 from pipeline_lib.heads.pairs import PairSampler, fitted_batch_size
 from pipeline_lib.heads.start import chosen_start, spectral_starts
 from pipeline_lib.heads.training import HeadTrainer
-from stages.command_line import StageContext, chosen_blocks, run_stage
+from stages.command_line import StageContext, chosen_blocks, deciding, run_stage
 
 
 def run(context: StageContext) -> None:
@@ -38,7 +38,7 @@ def run(context: StageContext) -> None:
     code = [Path(pipeline_lib.__file__).parent]
     inputs = [context.artifact("features"), context.artifact("neighbors")]
     processes = {"processes": fabric.world_size, "batch_size": batch_size}
-    fingerprint = run_fingerprint(settings | asdict(shape) | processes, code, inputs)
+    fingerprint = run_fingerprint(deciding(settings) | asdict(shape) | processes, code, inputs)
     state = ResumableState("train_heads", fingerprint, section.checkpoint_seconds)
     stored = state.load()
     start = chosen_start(section.start, train.count, shape.classes)

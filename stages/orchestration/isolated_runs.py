@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.errors import UserError
-from stages.command_line import MACHINE_SETTINGS
+from stages.command_line import deciding
 
 FINISHED = "finished.json"
 LOG = "log.txt"
@@ -29,9 +29,7 @@ def deciding_settings(tree: Mapping[str, Any], key: str) -> Any:
     value: Any = tree
     for part in key.split("."):
         value = value[part]
-    if isinstance(value, dict):
-        return {name: item for name, item in value.items() if name not in MACHINE_SETTINGS}
-    return value
+    return deciding(value) if isinstance(value, dict) else value
 
 
 def run_apart(folder: Path, stage: str, inputs: Mapping[Path, Path], run: Callable[[Path], None]) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline_lib.configuration import read_yaml
 from pipeline_lib.errors import UserError
 from stages.orchestration.dependency_order import in_dependency_order
+from stages.orchestration.imported_code import imported_code
 
 GIVEN = ("datasets", "features")
 """Artifacts that lie in the workspace; no ablation makes them again."""
@@ -40,11 +41,8 @@ class StageFacts:
     params: tuple[str, ...]
 
 
-# Measures of the ablations that no stage of the pipeline writes.
-EXTRA_STAGES = (
-    StageFacts("cluster_use", ("assignments",), (), ("cluster_use",), (Path("stages/cluster_use.py"),), ()),
-    StageFacts("similarity", ("datasets", "neighbors"), (), ("similarity",), (Path("stages/similarity.py"),), ()),
-)
+EXTRA_STAGES = {"cluster_use": ("assignments",), "similarity": ("datasets", "neighbors")}
+"""Measures of the ablations that no stage of the pipeline writes, with the artifacts that each reads."""
 
 
 class StageGraph:
@@ -89,7 +87,13 @@ def read_stage_graph(path: Path = Path("dvc.yaml")) -> StageGraph:
         UserError: It is no YAML.
     """
     stages: Mapping[str, Any] = read_yaml(path)["stages"]
-    return StageGraph([*(_facts(name, body) for name, body in stages.items()), *EXTRA_STAGES])
+    extra = [_extra_facts(name, inputs, path.parent) for name, inputs in EXTRA_STAGES.items()]
+    return StageGraph([*(_facts(name, body) for name, body in stages.items()), *extra])
+
+
+def _extra_facts(name: str, inputs: tuple[str, ...], root: Path) -> StageFacts:
+    # dvc.yaml does not name their code: it is what they import, so that no change of it leaves old figures.
+    return StageFacts(name, inputs, (), (name,), imported_code(Path("stages") / f"{name}.py", root), ())
 
 
 def _facts(name: str, body: Mapping[str, Any]) -> StageFacts:
@@ -100,6 +104,6 @@ def _facts(name: str, body: Mapping[str, Any]) -> StageFacts:
         inputs=tuple(found[1] for dep in deps if (found := _ARTIFACT.match(dep))),
         outputs=tuple(found[1] for out in body.get("outs", []) if (found := _ARTIFACT.match(out))),
         metrics=tuple(found[1] for file in metrics if (found := _METRICS.match(file))),
-        code=tuple(Path(dep) for dep in deps if not dep.startswith("data/")),
+        code=tuple(Path(dep) for dep in deps if not dep.startswith(("data/", "metrics/"))),
         params=tuple(entry for entry in body.get("params", []) if isinstance(entry, str)),
     )

@@ -41,9 +41,27 @@ def test_facts_are_those_of_dvc_yaml(graph):
     assert all((ROOT / path).exists() for path in knn.code)
 
 
-def test_the_code_of_the_extra_measures_is_there():
-    for stage in EXTRA_STAGES:
-        assert all((ROOT / path).is_file() for path in stage.code)
+@pytest.mark.parametrize(
+    ("measure", "method"),
+    [("cluster_use", "pipeline_lib/evaluation/usage.py"), ("similarity", "pipeline_lib/neighbors/statistics.py")],
+)
+def test_the_code_of_an_extra_measure_is_all_that_it_imports(graph, measure, method):
+    code = graph.leading_to([measure])[-1].code
+    assert {Path(method), Path(f"stages/{measure}.py"), Path("pipeline_lib/artifacts/folder.py")} <= set(code)
+    assert all((ROOT / path).is_file() for path in code)
+    assert set(EXTRA_STAGES) == {"cluster_use", "similarity"}
+
+
+def test_metrics_that_a_stage_reads_are_no_code(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {report: {deps: ['metrics/${item.data}/knn.json', stages/report.py],"
+        " metrics: [{'metrics/${item.data}/report.json': {cache: false}}]}}"
+    )
+    for measure in EXTRA_STAGES:
+        (tmp_path / "stages").mkdir(exist_ok=True)
+        (tmp_path / "stages" / f"{measure}.py").touch()
+    [report] = read_stage_graph(tmp_path / "dvc.yaml").leading_to(["report"])
+    assert report.code == (Path("stages/report.py"),)
 
 
 def test_a_stage_that_joins_dvc_yaml_is_found_by_its_metrics(graph):
