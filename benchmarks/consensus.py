@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.consensus.ensemble import METHODS, build_consensus
-from pipeline_lib.consensus.hypergraph import find_hyperedges
-from pipeline_lib.consensus.planted import planted_ensemble
-from pipeline_lib.consensus.settings import ConsensusSettings
-from pipeline_lib.consensus.vote import vote
-from pipeline_lib.contingency import average_nmi, contingency, matched_pairs
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.contingency import average_nmi, contingency, matched_pairs
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.ucls.consensus.ensemble import METHODS, build_consensus
+from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
+from pipeline_lib.ucls.consensus.planted import planted_ensemble
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings
+from pipeline_lib.ucls.consensus.vote import vote
 
 COLUMNS = ("method", "CPU s", "wall s", "peak GB", "ANMI", "accuracy", "clusters", "note")
 

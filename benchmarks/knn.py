@@ -18,11 +18,11 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.neighbors.adaptive import AdaptiveRule
-from pipeline_lib.neighbors.factory_index import faiss_threads
-from pipeline_lib.neighbors.products import NumpyProducts, reproducible_products
-from pipeline_lib.neighbors.search import ExactSearch
-from pipeline_lib.neighbors.similarity import SearchSpace
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
+from pipeline_lib.ucls.neighbors.factory_index import faiss_threads
+from pipeline_lib.ucls.neighbors.products import NumpyProducts, reproducible_products
+from pipeline_lib.ucls.neighbors.search import ExactSearch
 
 _QUERY_ROWS = 4096
 

@@ -19,15 +19,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import Masks, open_masks, write_masks
-from pipeline_lib.data.decoding import decode
-from pipeline_lib.params import Params, load_params
-from pipeline_lib.pretraining.run import build_pretrainer
-from pipeline_lib.pretraining.training import Pretrainer
-from stages.command_line import one_line_errors
+from pipeline_lib.base import runtime
+from pipeline_lib.images.decoding import decode
+from pipeline_lib.params.params import Params, load_params
+from pipeline_lib.segins.pretraining.run import build_pretrainer
+from pipeline_lib.segins.pretraining.training import Pretrainer
+from stages._context import one_line_errors
 
 TARGET = 1.10
 _MADE_BY = {"stage": "benchmark"}

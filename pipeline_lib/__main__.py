@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     # Heavy imports stay inside the commands, so that --help answers at once.
-    from pipeline_lib import runtime
     from pipeline_lib.artifacts.classifier import open_classifier
-    from pipeline_lib.prediction.images import find_images
-    from pipeline_lib.prediction.model import load_model
-    from pipeline_lib.prediction.names import cluster_names
-    from pipeline_lib.prediction.output import FORMATS, check_output, open_table
-    from pipeline_lib.prediction.predict import predict_images
+    from pipeline_lib.base import runtime
+    from pipeline_lib.ucls.prediction.images import find_images
+    from pipeline_lib.ucls.prediction.model import load_model
+    from pipeline_lib.ucls.prediction.names import cluster_names
+    from pipeline_lib.ucls.prediction.output import FORMATS, check_output, open_table
+    from pipeline_lib.ucls.prediction.predict import predict_images
 
     if options.output is not None:
         check_output(options.output, FORMATS, options.model)
@@ -67,10 +67,10 @@ def _predict(options: argparse.Namespace) -> None:
 
 def _export(options: argparse.Namespace) -> None:
     from pipeline_lib.artifacts.classifier import open_classifier
-    from pipeline_lib.prediction import export
-    from pipeline_lib.prediction.model import load_model
-    from pipeline_lib.prediction.names import cluster_names
-    from pipeline_lib.prediction.output import check_output
+    from pipeline_lib.ucls.prediction import export
+    from pipeline_lib.ucls.prediction.model import load_model
+    from pipeline_lib.ucls.prediction.names import cluster_names
+    from pipeline_lib.ucls.prediction.output import check_output
 
     check_output(options.output, (".onnx",), options.model)
     export.check_packages()
@@ -91,8 +91,8 @@ def _names(options: argparse.Namespace) -> None:
     from pipeline_lib.artifacts.classifier import open_classifier
     from pipeline_lib.artifacts.dataset import open_dataset
     from pipeline_lib.artifacts.folder import META, write_atomically
-    from pipeline_lib.prediction.names import names_template
-    from pipeline_lib.prediction.output import check_output
+    from pipeline_lib.ucls.prediction.names import names_template
+    from pipeline_lib.ucls.prediction.output import check_output
 
     artifact = open_classifier(options.model)
     if options.output is not None:

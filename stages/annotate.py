@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline_lib.artifacts.dataset import open_dataset
-from pipeline_lib.data.objects import prepare_objects
-from pipeline_lib.data.preparation import prepare_dataset
-from pipeline_lib.data.source import open_annotated_source
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.images.objects import prepare_objects
+from pipeline_lib.images.preparation import prepare_dataset
+from pipeline_lib.images.sources.registry import open_annotated_source
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.assignments import write_assignments
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.heads import open_heads
-from pipeline_lib.heads.inference import assign_in_blocks, restored_classifier
-from stages.command_line import StageContext, run_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.ucls.heads.inference import assign_in_blocks, restored_classifier
+from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:

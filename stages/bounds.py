@@ -10,23 +10,23 @@ import numpy as np
 from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.bounds import write_bounds
 from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import Features, open_features
-from pipeline_lib.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_figures
-from pipeline_lib.evaluation.kmeans import fit_kmeans
-from pipeline_lib.evaluation.summary import clustering_figures, rounded
-from pipeline_lib.evaluation.unlabelled import sampled_silhouette
-from pipeline_lib.heads.upper_bound import ChosenRows, upper_bound_heads
-from pipeline_lib.neighbors.similarity import SearchSpace
-from pipeline_lib.neighbors.upper_bound import UpperBoundNeighbors
-from pipeline_lib.probe.upper_bound import upper_bound_linear_probe
-from pipeline_lib.rivals.turtle_choice import choose_turtle
-from pipeline_lib.rivals.upper_bound_knn import upper_bound_knn
-from stages.command_line import StageContext, chosen_blocks, run_stage
-from stages.linear_grid import grid_settings
+from pipeline_lib.base import runtime
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
+from pipeline_lib.ucls.bounds.turtle_choice import choose_turtle
+from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
+from pipeline_lib.ucls.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_figures
+from pipeline_lib.ucls.evaluation.summary import clustering_figures, rounded
+from pipeline_lib.ucls.evaluation.unlabelled import sampled_silhouette
+from pipeline_lib.ucls.heads.upper_bound import ChosenRows, upper_bound_heads
+from pipeline_lib.ucls.neighbors.upper_bound import UpperBoundNeighbors
+from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
+from stages._context import StageContext, chosen_blocks, run_stage
+from stages._linear_grid import grid_settings
 
 SPLIT = "val"
 Labels = NDArray[np.int32]

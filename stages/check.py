@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline_lib.artifacts.folder import write_atomically
-from pipeline_lib.params import load_params
-from stages.command_line import one_line_errors
+from pipeline_lib.params.params import load_params
+from stages._context import one_line_errors
 
 
 def main() -> None:

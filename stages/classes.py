@@ -7,10 +7,10 @@ import numpy as np
 from pipeline_lib.artifacts.class_count import open_class_count, write_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
-from pipeline_lib.class_count.picture import write_class_count_picture
-from pipeline_lib.class_count.search import score_class_counts
-from pipeline_lib.neighbors.similarity import SearchSpace
-from stages.command_line import StageContext, chosen_blocks, run_stage
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.reports.ucls.class_count import write_class_count_picture
+from pipeline_lib.ucls.class_count.search import score_class_counts
+from stages._context import StageContext, chosen_blocks, run_stage
 
 
 def choose(context: StageContext) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pipeline_lib.artifacts.assignments import open_assignments
 from pipeline_lib.artifacts.consensus import write_consensus
-from pipeline_lib.consensus.ensemble import build_consensus
-from pipeline_lib.consensus.settings import ConsensusSettings
-from stages.command_line import StageContext, run_stage
+from pipeline_lib.ucls.consensus.ensemble import build_consensus
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings
+from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:

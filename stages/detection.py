@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pipeline_lib
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import write_detections
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
-from pipeline_lib.transfer.detection.detector import build_detector
-from pipeline_lib.transfer.detection.evaluation import check_objects, evaluate_detections
-from pipeline_lib.transfer.detection.inference import detect
-from pipeline_lib.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
-from pipeline_lib.transfer.detection.training import DetectionTrainer
-from pipeline_lib.transfer.normalisation import Normalisation
-from pipeline_lib.transfer.spread import spread_rows
-from stages.command_line import deciding
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.images.normalisation import Normalisation
+from pipeline_lib.segins.transfer.detection.detector import build_detector
+from pipeline_lib.segins.transfer.detection.evaluation import check_objects, evaluate_detections
+from pipeline_lib.segins.transfer.detection.inference import detect
+from pipeline_lib.segins.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
+from pipeline_lib.segins.transfer.detection.training import DetectionTrainer
+from pipeline_lib.segins.transfer.spread import spread_rows
+from stages._context import deciding
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

@@ -8,10 +8,10 @@ from pipeline_lib.artifacts.classifier import open_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
-from pipeline_lib.evaluation.summary import Clusterings, label_free_figures, labelled_figures, readable_table
-from pipeline_lib.evaluation.unlabelled import sampled_silhouette
-from pipeline_lib.neighbors.similarity import SearchSpace
-from stages.command_line import StageContext, chosen_blocks, run_stage
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.ucls.evaluation.summary import Clusterings, label_free_figures, labelled_figures, readable_table
+from pipeline_lib.ucls.evaluation.unlabelled import sampled_silhouette
+from stages._context import StageContext, chosen_blocks, run_stage
 
 SPLIT = "val"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import FeaturesWriter
 from pipeline_lib.artifacts.folder import file_digest
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extraction import extract_features
-from pipeline_lib.data.decoding import decode
-from pipeline_lib.data.transforms import image_loader
-from stages.command_line import StageContext, run_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.images.decoding import decode
+from pipeline_lib.images.transforms import image_loader
+from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:

@@ -8,9 +8,9 @@ import torch
 
 from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.backbones.state_files import read_state
-from pipeline_lib.resnet.build import build_resnet
-from pipeline_lib.resnet.state_files import ResNetState, check_architecture, resnet_state
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.segins.resnet.build import build_resnet
+from pipeline_lib.segins.resnet.state_files import ResNetState, check_architecture, resnet_state
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

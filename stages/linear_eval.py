@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
-from pipeline_lib.resnet.build import build_resnet, load_backbone
-from pipeline_lib.transfer.linear.evaluation import linear_evaluation
-from pipeline_lib.transfer.normalisation import Normalisation
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.images.normalisation import Normalisation
+from pipeline_lib.segins.resnet.build import build_resnet, load_backbone
+from pipeline_lib.segins.transfer.linear.evaluation import linear_evaluation
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

@@ -6,17 +6,17 @@ from functools import partial
 
 from PIL import Image
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.masks import write_masks
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.data.decoding import decode
-from pipeline_lib.masks.batches import image_batches
-from pipeline_lib.masks.collecting import CollectedMasks
-from pipeline_lib.masks.truth import image_truth
-from pipeline_lib.report.mask_gallery import MaskSample, sample_rows, write_mask_gallery
-from stages.mask_sources import mask_source
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.images.decoding import decode
+from pipeline_lib.reports.segins.mask_gallery import MaskSample, sample_rows, write_mask_gallery
+from pipeline_lib.segins.masks.batches import image_batches
+from pipeline_lib.segins.masks.collecting import CollectedMasks
+from pipeline_lib.segins.masks.truth import image_truth
+from stages._mask_sources import mask_source
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline_lib.data.preparation import prepare_dataset
-from pipeline_lib.data.source import open_source
-from stages.command_line import StageContext, run_stage
+from pipeline_lib.images.preparation import prepare_dataset
+from pipeline_lib.images.sources.registry import open_source
+from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:

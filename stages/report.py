@@ -13,14 +13,14 @@ from pipeline_lib.artifacts.heads import open_heads
 from pipeline_lib.artifacts.metrics import read_metrics
 from pipeline_lib.artifacts.neighbors import open_neighbors
 from pipeline_lib.artifacts.origin import read_origin
-from pipeline_lib.data.decoding import decode
-from pipeline_lib.neighbors.similarity import SearchSpace
-from pipeline_lib.neighbors.statistics import oracle_accuracy_by_similarity
-from pipeline_lib.report.gallery import cluster_rows, write_gallery
-from pipeline_lib.report.page import run_page
-from pipeline_lib.report.run_facts import OracleLabels, RunFacts
-from pipeline_lib.report.run_panels import run_panels, write_pictures
-from stages.command_line import StageContext, run_stage
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.images.decoding import decode
+from pipeline_lib.reports.drawing.gallery import cluster_rows, write_gallery
+from pipeline_lib.reports.ucls.page import run_page
+from pipeline_lib.reports.ucls.run_facts import OracleLabels, RunFacts
+from pipeline_lib.reports.ucls.run_panels import run_panels, write_pictures
+from pipeline_lib.ucls.neighbors.statistics import oracle_accuracy_by_similarity
+from stages._context import StageContext, run_stage
 
 SPLIT = "val"
 METRICS = ("ucls", "knn", "consensus")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline_lib.data.scenes.writing import write_scenes
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.images.scenes.writing import write_scenes
+from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

@@ -7,15 +7,15 @@ from typing import Any
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.folder import write_atomically, write_json
 from pipeline_lib.artifacts.metrics import read_metrics
-from pipeline_lib.segins_report.curves import pretraining_panels
-from pipeline_lib.segins_report.figures import figures_by_start, flat_metrics
-from pipeline_lib.segins_report.measures import METHODS
-from pipeline_lib.segins_report.page import Picture, SegInsFacts, segins_page
-from pipeline_lib.segins_report.pretrainings import collapsed, network_text
-from pipeline_lib.segins_report.published import load_published
-from pipeline_lib.segins_report.tables import thesis_tables
-from stages.segins_command_line import SegInsContext, run_segins_stage
-from stages.segins_report_parts import comparison_pictures, stage_origins
+from pipeline_lib.experiments.segins_measures import METHODS
+from pipeline_lib.experiments.segins_published import load_published
+from pipeline_lib.reports.segins.curves import pretraining_panels
+from pipeline_lib.reports.segins.figures import figures_by_start, flat_metrics
+from pipeline_lib.reports.segins.page import Picture, SegInsFacts, segins_page
+from pipeline_lib.reports.segins.pretrainings import collapsed, network_text
+from pipeline_lib.reports.segins.tables import thesis_tables
+from stages._segins_context import SegInsContext, run_segins_stage
+from stages._segins_report_parts import comparison_pictures, stage_origins
 
 
 def run(context: SegInsContext) -> None:

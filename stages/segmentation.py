@@ -8,20 +8,20 @@ from typing import Any
 from lightning_fabric import Fabric
 
 import pipeline_lib
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.checkpoint import Checkpoint, open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.artifacts.segmentations import SegmentedMode, write_segmentations
-from pipeline_lib.transfer.normalisation import Normalisation
-from pipeline_lib.transfer.segmentation.evaluation import evaluated_mode
-from pipeline_lib.transfer.segmentation.model import build_segmenter
-from pipeline_lib.transfer.segmentation.samples import TrainingCrops, rows_with_maps
-from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
-from pipeline_lib.transfer.spread import spread_rows
-from stages.command_line import deciding
-from stages.segins_command_line import SegInsContext, run_segins_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.images.normalisation import Normalisation
+from pipeline_lib.segins.transfer.segmentation.evaluation import evaluated_mode
+from pipeline_lib.segins.transfer.segmentation.model import build_segmenter
+from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops, rows_with_maps
+from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
+from pipeline_lib.segins.transfer.spread import spread_rows
+from stages._context import deciding
+from stages._segins_context import SegInsContext, run_segins_stage
 
 SPLIT = "val"
 

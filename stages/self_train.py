@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.classifier import PredictionRows, write_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
-from pipeline_lib.probe.classifier import predict_in_blocks
-from pipeline_lib.probe.features import dinov2_inputs
-from pipeline_lib.probe.training import train_linear_grid
-from stages.command_line import StageContext, run_stage
-from stages.linear_grid import grid_settings
+from pipeline_lib.base import runtime
+from pipeline_lib.ucls.probe.classifier import predict_in_blocks
+from pipeline_lib.ucls.probe.features import dinov2_inputs
+from pipeline_lib.ucls.probe.training import train_linear_grid
+from stages._context import StageContext, run_stage
+from stages._linear_grid import grid_settings
 
 
 def run(context: StageContext) -> None:

@@ -6,18 +6,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pipeline_lib
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.heads import write_heads
 from pipeline_lib.artifacts.neighbors import open_neighbors
 from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
-from pipeline_lib.heads.feature_rows import FeatureRows
-from pipeline_lib.heads.model import HeadShape
-from pipeline_lib.heads.pairs import PairSampler, fitted_batch_size
-from pipeline_lib.heads.start import chosen_start, spectral_starts
-from pipeline_lib.heads.training import HeadTrainer
-from stages.command_line import StageContext, chosen_blocks, deciding, run_stage
+from pipeline_lib.base import runtime
+from pipeline_lib.ucls.heads.feature_rows import FeatureRows
+from pipeline_lib.ucls.heads.model import HeadShape
+from pipeline_lib.ucls.heads.pairs import PairSampler, fitted_batch_size
+from pipeline_lib.ucls.heads.start import chosen_start, spectral_starts
+from pipeline_lib.ucls.heads.training import HeadTrainer
+from stages._context import StageContext, chosen_blocks, deciding, run_stage
 
 
 def run(context: StageContext) -> None:

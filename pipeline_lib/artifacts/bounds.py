@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "bounds"
 SCHEMA = 1

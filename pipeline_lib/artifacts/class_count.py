@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import new_folder, read_meta, write_json, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "class_count"
 SCHEMA = 1

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.folder import read_meta, repository_root
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 KIND = "dataset"
 SCHEMA = 1

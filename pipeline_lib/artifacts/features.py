@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.folder import new_folder, open_array, read_meta, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "features"
 SCHEMA = 1

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 META = "meta.json"
 _RECORDED_PACKAGES = ("torch", "timm", "numpy", "faiss-cpu", "faiss-gpu", "scikit-learn", "pymetis", "pyarrow")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.folder import META, file_digest, new_folder, open_array, read_meta, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "masks"
 SCHEMA = 1

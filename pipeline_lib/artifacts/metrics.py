@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 
 def read_metrics(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.folder import new_folder, open_array, read_meta, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "neighbors"
 SCHEMA = 1

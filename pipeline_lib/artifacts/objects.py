@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 KIND = "objects"
 SCHEMA = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import META
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 
 def read_origin(folder: Path) -> dict[str, Any]:

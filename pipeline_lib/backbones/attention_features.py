@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.backbones.build import Backbone
 from pipeline_lib.backbones.loading import is_vision_transformer
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 Projection = Literal["query", "key", "value"]
 

@@ -20,7 +20,7 @@ from pipeline_lib.backbones.onnx_files import read_onnx_state
 from pipeline_lib.backbones.packaged import packaged_file
 from pipeline_lib.backbones.preprocessing import ImageTransform, Preprocessing
 from pipeline_lib.backbones.state_files import read_state, state_digest
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 PIXEL_MODELS = {"pixels_grey": True, "pixels_rgb": False}
 _RANDOM_WEIGHTS_SEED = 0

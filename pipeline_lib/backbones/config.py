@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 WeightsSource = Literal["hub", "file", "package", "none"]
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pipeline_lib.artifacts.features import FeaturesWriter
 from pipeline_lib.backbones.extractors import FeatureExtractor
-from pipeline_lib.errors import UserError
-from pipeline_lib.runtime import all_reduce, block_of_rank, progress
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.runtime import all_reduce, block_of_rank, progress
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 

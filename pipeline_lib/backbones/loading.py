@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.backbones.key_names import timm_transformer_names, without_wrappers
 from pipeline_lib.backbones.position_embedding import resampled_position_embedding
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 # Classifiers and projection heads sit behind the features; the mask token is for pretraining only.
 _NOT_NEEDED = ("head", "head_dist", "classifier", "pooler", "fc", "dino_head", "ibot_head", "mask_token")

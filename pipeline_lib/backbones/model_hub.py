@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from pipeline_lib.backbones.config import BackboneConfig
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10.0

@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 # Where training code puts the network inside a checkpoint, the one to evaluate first (DINO's and MSN's teachers).

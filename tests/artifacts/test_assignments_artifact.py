@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.artifacts.assignments import head_columns, open_assignments, write_assignments
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 HEADS, CLASSES = 3, 4
 COUNTS = {"train": 11, "val": 5}

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_lib.artifacts.bounds import open_bounds, write_bounds
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 IDS = np.array([5, 2**40, 7, 9], dtype=np.int64)
 LABELS = {

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline_lib.artifacts.class_count import FILE, open_class_count, write_class_count
 from pipeline_lib.artifacts.folder import META
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 SCORED = {"classes": 3, "candidates": (2, 3, 4), "scores": (0.1, 0.5, 0.25), "spread": (0.0, 0.01, 0.02)}
 

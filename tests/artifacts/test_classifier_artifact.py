@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from pipeline_lib.artifacts.classifier import open_classifier, write_classifier
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 BLOCKS = (("cls_-2", 3), ("cls", 2))
 GRID = [

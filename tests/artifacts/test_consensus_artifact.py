@@ -6,10 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, open_consensus, write_consensus
-from pipeline_lib.consensus.ensemble import build_consensus
-from pipeline_lib.consensus.planted import planted_ensemble
-from pipeline_lib.consensus.settings import ConsensusSettings
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.ucls.consensus.ensemble import build_consensus
+from pipeline_lib.ucls.consensus.planted import planted_ensemble
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 
 
 def split(count=6, confidence=True):

@@ -11,7 +11,7 @@ from pipeline_lib.artifacts import dataset as dataset_module
 from pipeline_lib.artifacts import dataset_writer
 from pipeline_lib.artifacts.dataset import COLUMNS, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.artifacts.detections import Detections, encoded_masks, open_detections, write_detections
-from pipeline_lib.errors import MissingFileError
+from pipeline_lib.base.errors import MissingFileError
 
 
 def some(masks: bool) -> Detections:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.artifacts.features import FeaturesWriter, open_features
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 BLOCKS = {"cls": (0, 3), "patch_mean": (3, 6), "cls_-2": (6, 8)}
 VALUES = {

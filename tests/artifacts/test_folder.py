@@ -15,7 +15,7 @@ from pipeline_lib.artifacts.folder import (
     write_json,
     write_meta,
 )
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pipeline_lib.artifacts.heads import open_heads, write_heads
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 SHAPE = {"features": 4, "classes": 3, "heads": 3, "hidden": 5, "bottleneck": 2, "batch_norm": True}
 HISTORY = [

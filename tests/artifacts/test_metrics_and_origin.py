@@ -4,7 +4,7 @@ import pytest
 
 from pipeline_lib.artifacts.metrics import read_metrics
 from pipeline_lib.artifacts.origin import read_origin
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 
 def test_files_are_merged_and_optional_ones_may_be_absent(tmp_path):

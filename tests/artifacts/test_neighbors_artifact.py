@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.artifacts.neighbors import open_neighbors, write_neighbors
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 LISTS = [[1, 2, 3], [0], [3, 1], [0, 1, 2], [2]]
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline_lib.artifacts.objects import ObjectsWriter, decoded_png, encoded_png, open_objects, write_objects
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 
 def row(id: int, label: int, box: tuple[float, ...] = (0, 0, 2, 3), mask: np.ndarray | None = None) -> dict[str, Any]:

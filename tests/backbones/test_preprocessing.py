@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from pipeline_lib.backbones.preprocessing import Preprocessing
-from pipeline_lib.errors import UserError
+from pipeline_lib.base.errors import UserError
 
 
 def picture(height: int, width: int) -> Image.Image:

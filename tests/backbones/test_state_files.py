@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pipeline_lib.backbones.state_files import read_state, state_digest
-from pipeline_lib.errors import MissingFileError, UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 PARAMETER = "backbones.x.weights.path"

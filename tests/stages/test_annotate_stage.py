@@ -8,10 +8,10 @@ from PIL import Image
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.data.imagenet import class_list
-from pipeline_lib.params import load_params
+from pipeline_lib.images.sources.imagenet import class_list
+from pipeline_lib.params.params import load_params
 from stages import annotate, scenes
-from stages.segins_command_line import SegInsContext
+from stages._segins_context import SegInsContext
 
 SMALL = {"scenes.train": 10, "scenes.val": 4, "scenes.side": 40}
 

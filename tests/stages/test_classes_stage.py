@@ -10,7 +10,7 @@ from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.features import FeaturesWriter
 from stages import classes
-from stages.command_line import run_stage
+from stages._context import run_stage
 
 RUN = "digits-pixels"
 PLANTED = 4

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_lib.errors import MissingFileError, UserError
-from pipeline_lib.params import load_params
-from pipeline_lib.params_sections import Features
-from stages.command_line import StageContext, chosen_blocks, run_stage, stage_context
+from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.params.params import load_params
+from pipeline_lib.params.sections import Features
+from stages._context import StageContext, chosen_blocks, run_stage, stage_context
 
 AVAILABLE = {"cls_-2": (0, 4), "cls": (4, 8), "patch_mean": (8, 12)}
 DEFAULT = ("cls_-2", "cls")

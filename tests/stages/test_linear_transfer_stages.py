@@ -13,12 +13,12 @@ from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.objects import encoded_png, write_objects
 from pipeline_lib.artifacts.segmentations import open_segmentations
-from pipeline_lib.errors import MissingFileError, UserError
-from pipeline_lib.params import load_params
-from pipeline_lib.resnet.build import build_resnet
-from pipeline_lib.transfer.segmentation.training import SegmentationTrainer
+from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.params.params import load_params
+from pipeline_lib.segins.resnet.build import build_resnet
+from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
 from stages import linear_eval, segmentation
-from stages.segins_command_line import SegInsContext
+from stages._segins_context import SegInsContext
 
 SMALL = {
     "linear_eval.image_size": 32,

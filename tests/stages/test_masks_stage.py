@@ -16,11 +16,11 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import open_masks
 from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
-from pipeline_lib.errors import UserError
-from pipeline_lib.params import load_params
-from pipeline_lib.resnet.build import build_resnet
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.params.params import load_params
+from pipeline_lib.segins.resnet.build import build_resnet
 from stages import masks
-from stages.segins_command_line import SegInsContext
+from stages._segins_context import SegInsContext
 
 COUNT, HEIGHT, WIDTH = 9, 40, 56
 TINY_VIT = {"backbones.tiny.model": "vit_tiny_patch16_224", "backbones.tiny.weights.source": "none"}

@@ -18,8 +18,8 @@ from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import write_masks
-from pipeline_lib.resnet.build import build_resnet
-from pipeline_lib.resnet.projector import build_projector
+from pipeline_lib.segins.resnet.build import build_resnet
+from pipeline_lib.segins.resnet.projector import build_projector
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,1 @@
+"""What a person starts that is no stage of dvc.yaml."""

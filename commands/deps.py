@@ -1,0 +1,106 @@
+"""Write the code that each stage of dvc.yaml depends on: ``python -m commands.deps``, or ``--check`` in CI.
+
+DVC does not follow imports. The deps of a stage that lie under ``pipeline_lib/`` and ``stages/`` are exactly what it
+imports; a folder stands for its modules where the stage imports all of them. All other lines stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from commands.imported_code import imported_code, is_plumbing, resources, runs_code
+from pipeline_lib.base.errors import UserError
+from stages._context import one_line_errors
+
+PIPELINE = Path("dvc.yaml")
+CODE = ("pipeline_lib/", "stages/")
+UNCONDITIONAL = "check"
+"""The stage that checks the parameters themselves: what is plumbing for all others is its work."""
+
+
+def code_deps(stage: str, root: Path) -> list[str]:
+    """What a stage depends on, as ``dvc.yaml`` lists it.
+
+    Args:
+        stage: Name of the stage and of its module.
+        root: Root of the repository.
+
+    Returns:
+        Files and folders below ``root``, sorted.
+    """
+    module = Path("stages") / f"{stage}.py"
+    modules = imported_code(module, root) if stage == UNCONDITIONAL else imported_code(module, root, is_plumbing)
+    code = _with_whole_folders(modules, root)
+    read = {folder for folder in resources(modules, root) if not code.intersection(folder.parents)}
+    return sorted(path.as_posix() for path in code | read)
+
+
+def _with_whole_folders(modules: Iterable[Path], root: Path) -> set[Path]:
+    """The modules, with a folder in place of them where all of its modules are there."""
+    found = set(modules)
+    folders = {parent for module in found for parent in module.parents if len(parent.parts) > 1}
+    # The highest folders first: one of theirs needs no line of its own.
+    for folder in sorted(folders, key=lambda path: len(path.parts)):
+        inside = {path.relative_to(root) for path in (root / folder).rglob("*.py") if runs_code(path)}
+        if len(inside) > 1 and inside <= found:
+            found = (found - inside) | {folder}
+    return found
+
+
+def rewritten(text: str, root: Path) -> str:
+    """``dvc.yaml`` with the code deps of every stage as they have to be.
+
+    Args:
+        text: Its content.
+        root: Root of the repository.
+
+    Returns:
+        Its content, comments and all other lines as they were.
+
+    Raises:
+        UserError: A stage has no script.
+    """
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 4096, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    tree: Any = yaml.load(text)
+    for stage, body in tree["stages"].items():
+        if not (root / "stages" / f"{stage}.py").is_file():
+            raise UserError(f"dvc.yaml: stages.{stage}: stages/{stage}.py not found")
+        deps = body["deps"]
+        # One by one: a new list would lose the comments.
+        for position in reversed(range(len(deps))):
+            if deps[position].startswith(CODE):
+                del deps[position]
+        deps.extend(code_deps(stage, root))
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def main() -> None:
+    """Write the lists, or compare them."""
+    parser = argparse.ArgumentParser(prog="python -m commands.deps", description="Code that the stages depend on.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a list is not right")
+    given = parser.parse_args()
+    before = PIPELINE.read_text()
+    after = rewritten(before, Path())
+    if before == after:
+        print("dvc.yaml: the code deps of all stages are what they import")
+    elif given.check:
+        sys.exit("error: dvc.yaml: code deps are not what the stages import; run 'python -m commands.deps'")
+    else:
+        PIPELINE.write_text(after)
+        print("dvc.yaml: code deps written")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

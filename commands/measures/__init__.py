@@ -1,0 +1,1 @@
+"""Measures of experiments that no stage of dvc.yaml writes."""

@@ -1,0 +1,102 @@
+"""Device, precision, seeds, processes (Lightning Fabric) and progress bars."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric, seed_everything
+from tqdm import tqdm
+
+from pipeline_lib.base.errors import UserError
+
+Precision = Literal["float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+T = TypeVar("T")
+
+
+def start(device: Device = "auto", precision: Precision = "float32", seed: int = 0) -> Fabric:
+    """Start the engine of a stage: one process, or the processes that ``torchrun`` launched.
+
+    Args:
+        device: ``auto`` takes CUDA where there is one, else the CPU.
+        precision: ``bfloat16`` means autocast around float32 parameters.
+        seed: Seed of Python, NumPy and torch, the same in every process.
+
+    Returns:
+        A launched Fabric.
+
+    Raises:
+        UserError: ``device`` is ``cuda`` and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device = cuda: torch finds no CUDA device here; use auto or cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Fabric announces precision and seeds at every start; meta.json records them.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    hosts = int(os.environ.get("WORLD_SIZE", "1")) // processes
+    fabric = Fabric(
+        accelerator=device,
+        devices=processes,
+        num_nodes=hosts,
+        strategy="ddp" if processes * hosts > 1 else "auto",
+        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+    )
+    seed_everything(seed, verbose=False)
+    fabric.launch()
+    return fabric
+
+
+def block_of_rank(count: int, rank: int, world_size: int) -> range:
+    """Contiguous share of ``count`` rows that process ``rank`` works on; shares differ by one row at most."""
+    return range(count * rank // world_size, count * (rank + 1) // world_size)
+
+
+def is_distributed() -> bool:
+    """Whether several processes work on this stage."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def all_reduce(tensor: torch.Tensor, operation: Literal["sum", "max"] = "sum") -> torch.Tensor:
+    """Sum or maximum of ``tensor`` over all processes; the tensor itself with one process. Not differentiable."""
+    if not is_distributed():
+        return tensor
+    result = tensor.detach().clone()
+    dist.all_reduce(result, op=dist.ReduceOp.SUM if operation == "sum" else dist.ReduceOp.MAX)
+    return result
+
+
+def mean_over_processes(local_mean: torch.Tensor) -> torch.Tensor:
+    """Mean of equally sized shares over all processes, with the gradient of the global mean under averaged gradients.
+
+    The value is the global mean. The gradient passes to this process' share with factor one; averaging gradients over
+    processes, as DDP does, then gives the gradient of the global mean.
+    """
+    if not is_distributed():
+        return local_mean
+    return local_mean + (all_reduce(local_mean) / dist.get_world_size() - local_mean).detach()
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
+    """Progress bar with the time left, on a terminal's standard error only: quiet in CI and in log files.
+
+    Args:
+        items: What to iterate over.
+        description: Short text before the bar.
+        total: Number of items where ``len(items)`` is not known.
+        unit: Word for one item.
+
+    Returns:
+        A tqdm bar over ``items``.
+    """
+    quiet = not sys.stderr.isatty() or bool(os.environ.get("CI")) or int(os.environ.get("RANK", "0")) > 0
+    options: dict[str, Any] = {"desc": description, "total": total, "unit": unit}
+    return tqdm(items, disable=quiet, dynamic_ncols=True, leave=False, **options)

@@ -1,0 +1,47 @@
+"""Reading the YAML files of ``conf/``, and what to say where something in them is not right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline_lib.base.errors import MissingFileError, UserError
+
+
+def unknown_name(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not there: the closest known one, then all."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"unknown; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(names)}"
+
+
+def read_yaml(path: Path) -> Any:
+    """Content of a YAML 1.2 file.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: It is no YAML.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: not found; run from the root of the repository")
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text())
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def first_complaint(error: ValidationError) -> str:
+    """The first thing that pydantic complains of, in one line: key, value and what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    message = first["msg"].replace("Value error, ", "")
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    return f"{key}{value}: {message}" if key else message

@@ -1,0 +1,1 @@
+"""Rows of features, whatever they are of: blocks, moments, components, similarity, votes."""

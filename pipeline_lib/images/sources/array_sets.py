@@ -1,0 +1,48 @@
+"""Sources whose origin holds all images of a split as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_lib.images.png import encode_png
+from pipeline_lib.images.sources.records import Record, Source
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """One split as arrays.
+
+    Attributes:
+        pixels: uint8 (n, height, width) grey or (n, height, width, 3) RGB; may be a view.
+        labels: Label of each image, (n,).
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: Sequence[int] | NDArray[Any]
+
+
+def source_of_arrays(name: str, splits: dict[str, ArraySplit], class_names: Sequence[str]) -> Source:
+    """Source over arrays; images are PNG-encoded as they are asked for.
+
+    Args:
+        name: Name of the data set, for messages.
+        splits: Arrays by split.
+        class_names: Names by label.
+
+    Returns:
+        The source.
+    """
+    names = tuple(class_names)
+
+    def records() -> Iterator[Record]:
+        for split, arrays in splits.items():
+            for row, (image, label) in enumerate(zip(arrays.pixels, arrays.labels, strict=True)):
+                origin = f"{name} {split} image {row}"
+                yield Record(split, encode_png(image), None, int(label), names[int(label)], origin)
+
+    return Source(records, {split: len(arrays.pixels) for split, arrays in splits.items()}, names)

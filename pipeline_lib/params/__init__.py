@@ -1,0 +1,1 @@
+"""params.yaml as typed settings: sections, facts, complaints, presets, overrides."""

@@ -1,0 +1,140 @@
+"""Puts a pretraining together: images, views, method, monitor and loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from pipeline_lib.artifacts.dataset import Dataset
+from pipeline_lib.artifacts.masks import Masks
+from pipeline_lib.segins.pretraining.batches import BatchPlan
+from pipeline_lib.segins.pretraining.images import Decode, ImageStore, SplitImages
+from pipeline_lib.segins.pretraining.method import Method, Segmentation
+from pipeline_lib.segins.pretraining.moco import MoCo, check_moco_batches
+from pipeline_lib.segins.pretraining.monitor import Monitor, WatchedImages
+from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.simsiam import SimSiam
+from pipeline_lib.segins.pretraining.training import Pretrainer
+from pipeline_lib.segins.pretraining.views import ViewMaker
+from pipeline_lib.segins.resnet.build import STRIDES
+
+_UPSAMPLING = 2
+
+
+def branch_side(global_size: int, stage: str) -> int:
+    """Side of the branch's output for views of ``global_size`` pixels: 28 at 224 pixels from res4."""
+    return _UPSAMPLING * -(-global_size // STRIDES[stage])
+
+
+def build_method(
+    fabric: Fabric,
+    settings: PretrainSettings,
+    own: SimSiamSettings | MocoSettings,
+    segins: SegInsSettings | None,
+) -> Method:
+    """The method that ``own`` holds the settings of, with random weights.
+
+    Args:
+        fabric: A launched Fabric.
+        settings: Settings of pretraining.
+        own: Settings of the method.
+        segins: Settings of the segmentation branch; None: the baseline.
+
+    Returns:
+        The method.
+
+    Raises:
+        UserError: Sizes of MoCo do not fit each other.
+    """
+    stage = "res4" if segins is None else segins.stage
+    architecture, device = settings.architecture, fabric.device
+    if isinstance(own, SimSiamSettings):
+        return SimSiam(architecture, own, _segmentation(segins, "simsiam"), stage, device)
+    check_moco_batches(own, settings.batch_size, settings.accumulate, fabric.world_size)
+    return MoCo(architecture, own, _segmentation(segins, "moco"), stage, device, fabric.autocast, settings.seed)
+
+
+def _segmentation(segins: SegInsSettings | None, method: Literal["simsiam", "moco"]) -> Segmentation | None:
+    return None if segins is None else Segmentation(segins.weight_for(method), segins.loss)
+
+
+def build_pretrainer(
+    fabric: Fabric,
+    settings: PretrainSettings,
+    own: SimSiamSettings | MocoSettings,
+    segins: SegInsSettings | None,
+    dataset: Dataset,
+    masks: Masks | None,
+    decode: Decode,
+) -> Pretrainer:
+    """A pretraining of a data set, ready to run.
+
+    Args:
+        fabric: A launched Fabric.
+        settings: Settings of pretraining.
+        own: Settings of SimSiam or MoCo, which decide the method.
+        segins: Settings of the segmentation branch; None: the baseline.
+        dataset: The images.
+        masks: Pseudo-masks of its training images; None for the baseline.
+        decode: From encoded bytes or a path, and the image's name, to an RGB image.
+
+    Returns:
+        The pretraining.
+
+    Raises:
+        UserError: The batch does not fit the images, or sizes of MoCo do not fit each other.
+    """
+    train = dataset.splits.get("train", 0)
+    batches = BatchPlan(
+        train, settings.batch_size, settings.accumulate, settings.seed, fabric.global_rank, fabric.world_size
+    )
+    method = build_method(fabric, settings, own, segins)
+    store = ImageStore(
+        train,
+        SplitImages(dataset, "train", decode),
+        None if masks is None else masks.mask,
+        int(settings.images_in_memory_gb * 2**30),
+    )
+    store.fill()
+    side = None if segins is None else branch_side(settings.global_size, segins.stage)
+    maker = ViewMaker(store, settings, side)
+    monitor = _monitor(fabric, settings, dataset, store, decode)
+    return Pretrainer(fabric, method, settings, own, maker, batches, monitor)
+
+
+def _monitor(
+    fabric: Fabric, settings: PretrainSettings, dataset: Dataset, store: ImageStore, decode: Decode
+) -> Monitor:
+    # Spread over the split: a source may be sorted by class.
+    rows = np.unique(np.linspace(0, store.count - 1, min(settings.monitor_images, store.count)).astype(np.int64))
+    labels = dataset.oracle_labels("train")
+    watched = WatchedImages(store, rows, None if labels is None else labels[rows])
+    scored = None
+    if dataset.splits.get("val"):
+        images = ImageStore(
+            dataset.splits["val"],
+            SplitImages(dataset, "val", decode),
+            None,
+            0,
+        )
+        count = min(settings.monitor_images, images.count)
+        val_rows = np.unique(np.linspace(0, images.count - 1, count).astype(np.int64))
+        val_labels = dataset.oracle_labels("val")
+        scored = WatchedImages(images, val_rows, None if val_labels is None else val_labels[val_rows])
+    return Monitor(watched, scored, settings.global_size, fabric.device, fabric.autocast)
+
+
+def trained_weights(method: Method) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Backbone and projector of a method, without their predictor and branch."""
+    network = method.network
+    return network.backbone.state_dict(), network.projector.state_dict()
+
+
+def final_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
+    """The last look's figures, for the metrics file."""
+    last = dict(history[-1])
+    return {"epochs": last.pop("epoch"), **last}

@@ -1,0 +1,141 @@
+"""Training of the linear segmenter, frozen or fine-tuned, that can be taken up again after a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pipeline_lib.artifacts.objects import IGNORED
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.runtime import progress
+from pipeline_lib.segins.transfer.segmentation.feature_scale import BATCHES, standardise_features
+from pipeline_lib.segins.transfer.segmentation.model import LinearSegmenter
+from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops
+from pipeline_lib.segins.transfer.settings import SegmentationSettings
+
+MOMENTUM = 0.9
+WEIGHT_DECAY = 5e-4
+POWER = 0.9
+LAST_RATE = 1e-4
+_WATCHED = 10
+
+
+def learning_rate(iteration: int, settings: SegmentationSettings) -> float:
+    """Polynomial decay with a power of 0.9 from the first rate to 1e-4."""
+    left = float((1 - iteration / settings.iterations) ** POWER)
+    return LAST_RATE + (settings.learning_rate - LAST_RATE) * left
+
+
+def segmentation_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of the pixels that count, divided by the number of all pixels, as mmsegmentation does.
+
+    The padding of crops that reach beyond the image so lowers the weight of their other pixels.
+
+    Args:
+        scores: Float (N, classes, H, W).
+        targets: Classes, int64 (N, H, W); 255 is not counted.
+
+    Returns:
+        A scalar; 0 where no pixel counts.
+    """
+    return nn.functional.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum") / targets.numel()
+
+
+class SegmentationTrainer:
+    """Trains step by step; its state can be stored between steps and taken up again bit by bit.
+
+    Attributes:
+        iteration: Steps done.
+        history: Mean loss and rate at every tenth of the training.
+    """
+
+    def __init__(
+        self, fabric: Fabric, settings: SegmentationSettings, segmenter: LinearSegmenter, crops: TrainingCrops
+    ) -> None:
+        """Prepare the optimiser.
+
+        Args:
+            fabric: A launched Fabric of one process.
+            settings: Settings.
+            segmenter: The model, changed in place.
+            crops: What it is trained on.
+        """
+        self.iteration = 0
+        self.history: list[dict[str, Any]] = []
+        self.segmenter = segmenter
+        self._settings, self._crops, self._device = settings, crops, fabric.device
+        parameters = [parameter for parameter in segmenter.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+        self._module, self._optimizer = fabric.setup(segmenter, optimizer)
+        self._backward = fabric.backward
+        self._loss_sum, self._summed = 0.0, 0
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on."""
+        return {
+            "iteration": self.iteration,
+            "segmenter": self.segmenter.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "history": self.history,
+            "loss_sum": self._loss_sum,
+            "summed": self._summed,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take up training after the step that ``state`` was stored at."""
+        self.iteration, self.history = state["iteration"], state["history"]
+        self.segmenter.load_state_dict(state["segmenter"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._loss_sum, self._summed = state["loss_sum"], state["summed"]
+
+    def run(self, after_step: Callable[[SegmentationTrainer], None] | None = None) -> list[dict[str, Any]]:
+        """Train to the end.
+
+        Args:
+            after_step: Called after every step, for example to store the state.
+
+        Returns:
+            The history.
+
+        Raises:
+            UserError: The loss stopped being finite.
+        """
+        settings = self._settings
+        if self.iteration == 0 and self.segmenter.frozen and settings.scaling == "standardise":
+            first = self._crops.batches(range(BATCHES), settings.batch_size, settings.workers)
+            standardise_features(self.segmenter, (pixels.to(self._device) for pixels, _ in first))
+        self.segmenter.train()
+        steps = range(self.iteration, settings.iterations)
+        batches = self._crops.batches(steps, settings.batch_size, settings.workers)
+        for pixels, targets in progress(batches, "train segmenter", total=len(steps), unit="step"):
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate(self.iteration, settings)
+            scores = self._module(pixels.to(self._device))  # (N, classes, H, W)
+            loss = segmentation_loss(scores, targets.to(self._device))
+            self._optimizer.zero_grad()
+            self._backward(loss)
+            self._optimizer.step()
+            self.iteration += 1
+            self._watch(float(loss.detach()))
+            if after_step is not None:
+                after_step(self)
+        return self.history
+
+    def _watch(self, loss: float) -> None:
+        settings = self._settings
+        if loss != loss or abs(loss) == float("inf"):
+            raise UserError(
+                f"segmentation.learning_rate = {settings.learning_rate}: the loss is not finite at step "
+                f"{self.iteration}; a lower rate is needed"
+            )
+        self._loss_sum, self._summed = self._loss_sum + loss, self._summed + 1
+        if self.iteration % max(1, settings.iterations // _WATCHED) == 0 or self.iteration == settings.iterations:
+            rate = self._optimizer.param_groups[0]["lr"]
+            self.history.append(
+                {"iteration": self.iteration, "learning_rate": rate, "loss": self._loss_sum / self._summed}
+            )
+            self._loss_sum, self._summed = 0.0, 0

@@ -1,0 +1,134 @@
+"""Settings of linear evaluation, detection and segmentation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline_lib.base.settings import Settings
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Milestones = Annotated[tuple[Share, ...], Field(strict=False)]
+Seed = Annotated[int, Field(ge=0)]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class LinearEvalSettings(Settings):
+    """A linear classifier on frozen pooled features (MoCo's protocol).
+
+    Attributes:
+        image_size: Side of the crop, pixels (224).
+        augment: Train on random resized crops drawn anew every epoch, as the protocol does; false: on centre crops,
+            whose features are computed once.
+        epochs: Passes over the training images (200 in the thesis).
+        learning_rate: Rate for a batch of 256 (30).
+        milestones: Shares of the training after which the rate falls to a tenth.
+        batch_size: Images a step.
+        knn_neighbors: Neighbours of the k-NN classifier.
+        workers: Threads or processes that decode.
+        device: Where to compute.
+        seed: Seed of weights, order and crops.
+    """
+
+    image_size: Annotated[int, Field(ge=32)]
+    augment: bool
+    epochs: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    milestones: Milestones
+    batch_size: Positive
+    knn_neighbors: Positive
+    workers: Annotated[int, Field(ge=0)]
+    device: Device
+    seed: Seed
+
+
+class DetectionSettings(Settings):
+    """Faster R-CNN or Mask R-CNN with a C4 backbone.
+
+    Attributes:
+        masks: Also train the mask head (Mask R-CNN).
+        metric: ``voc`` (2007's 11 points), ``voc_area`` or ``coco``.
+        iterations: Training steps (24,000 on VOC, 180,000 for COCO 2x).
+        batch_size: Images a step, over all processes (16).
+        learning_rate: Peak rate (0.02).
+        milestones: Shares of the training after which the rate falls to a tenth.
+        warmup: Steps over which the rate grows from a thousandth (100 on VOC).
+        short_sides: Sides that the shorter side is resized to in training, one drawn an image; the last one in testing.
+        longest_side: Largest longer side, pixels.
+        anchor_sizes: Roots of the anchors' areas, pixels of the resized image (32 to 512).
+        anchors: Anchors an image that the proposals' losses are taken over (256).
+        rois: Regions an image that the second stage is trained on (512).
+        region_size: Bins a side of a region (14).
+        training_proposals: Proposals an image in training (2,000).
+        proposals: Proposals an image that are tested (1,000).
+        score_threshold: Least score of a detection (0.05).
+        detections: Most detections an image (100).
+        precise_batches: Training batches over which the statistics of batch normalisation are taken anew at the end
+            (200); 0 keeps the running ones.
+        test_images: How many images of the test split are evaluated, evenly spread; ``null`` for all.
+        workers: Processes that decode; 0 decodes in the training process.
+        device: Where to compute.
+        checkpoint_seconds: Least time between two writes of the resumable state.
+        seed: Seed of weights, order and sampling.
+    """
+
+    masks: bool
+    metric: Literal["voc", "voc_area", "coco"]
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    milestones: Milestones
+    warmup: Annotated[int, Field(ge=0)]
+    short_sides: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(strict=False, min_length=1)]
+    longest_side: Annotated[int, Field(ge=32)]
+    anchor_sizes: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+    anchors: Annotated[int, Field(ge=2)]
+    rois: Annotated[int, Field(ge=4)]
+    region_size: Annotated[int, Field(ge=2)]
+    training_proposals: Positive
+    proposals: Positive
+    score_threshold: Annotated[float, Field(ge=0, lt=1)]
+    detections: Positive
+    precise_batches: Annotated[int, Field(ge=0)]
+    test_images: Positive | None
+    workers: Annotated[int, Field(ge=0)]
+    device: Device
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    seed: Seed
+
+
+class SegmentationSettings(Settings):
+    """A linear layer on features of a stride of 16, frozen and fine-tuned (thesis 4.3.3).
+
+    Attributes:
+        modes: Which of ``frozen`` and ``fine_tuned`` to train.
+        stage: Stage that the layer sees: ``res5``, dilated (the thesis), or ``res4``, which the SegIns branch trains.
+        iterations: Training steps (40,000).
+        batch_size: Images a step (16).
+        learning_rate: Rate at the start, with polynomial decay (0.01).
+        scaling: Of frozen features; ``standardise``: the layer sees mean 0 and deviation 1, as they are over the first
+            training batches, so that one rate suits all starts; ``none``: as the network gives them (the thesis).
+        short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
+        crop_size: Side of the training crop, pixels (512).
+        test_images: Most images that are tested, evenly from the split; null: all.
+        workers: Processes that decode.
+        device: Where to compute.
+        checkpoint_seconds: Least time between two writes of the resumable state.
+        seed: Seed of weights, order and crops.
+    """
+
+    modes: Annotated[tuple[Literal["frozen", "fine_tuned"], ...], Field(strict=False, min_length=1)]
+    stage: Literal["res4", "res5"]
+    iterations: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    scaling: Literal["none", "standardise"]
+    short_side: Positive | None
+    crop_size: Annotated[int, Field(ge=32)]
+    test_images: Positive | None
+    workers: Annotated[int, Field(ge=0)]
+    device: Device
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+    seed: Seed

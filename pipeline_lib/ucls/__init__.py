@@ -1,0 +1,1 @@
+"""UCLS: unlabelled images into classes (thesis chapters 5 and 6)."""

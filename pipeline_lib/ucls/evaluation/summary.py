@@ -1,0 +1,138 @@
+"""The final figures of a UCLS run as one flat table (thesis 6.3, Tables 6.11-6.15)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_lib.base.contingency import average_nmi
+from pipeline_lib.ucls.evaluation.metrics import clustering_metrics
+from pipeline_lib.ucls.evaluation.unlabelled import mean_agreement, mean_pairwise_nmi
+from pipeline_lib.ucls.evaluation.usage import cluster_usage
+
+_MEASURES = ("acc", "nmi", "ari")
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Clusterings:
+    """All clusterings of the evaluation split.
+
+    Attributes:
+        heads: Assignments of every head, (H, n).
+        best_head: Head with the lowest training loss.
+        ensemble: Consensus of the heads on this split (thesis: †), (n,).
+        self_trained: Predictions of the self-trained classifier (thesis: ‡), (n,).
+        classes: Number of clusters asked for.
+    """
+
+    heads: NDArray[np.int32]
+    best_head: int
+    ensemble: NDArray[np.int32]
+    self_trained: NDArray[np.int32]
+    classes: int
+
+    def single(self) -> dict[str, NDArray[np.int32]]:
+        """The clusterings that are one labelling, by the names of the report."""
+        return {
+            "best_head": self.heads[self.best_head],
+            "ensemble": self.ensemble,
+            "self_trained": self.self_trained,
+        }
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Floats to four digits: enough for a comparison, and the same on machines that round the last bits otherwise."""
+    return {key: round(value, _DIGITS) if isinstance(value, float) else value for key, value in values.items()}
+
+
+def label_free_figures(clusterings: Clusterings, silhouettes: Mapping[str, float | None]) -> dict[str, Any]:
+    """What can be said without labels: agreement, cluster use, compactness.
+
+    Args:
+        clusterings: The clusterings.
+        silhouettes: Silhouette of some of them, by name; ``None`` where it is not defined.
+
+    Returns:
+        Flat figures.
+    """
+    use = cluster_usage(clusterings.self_trained, clusterings.classes)
+    figures: dict[str, Any] = {
+        "heads_pairwise_nmi": mean_pairwise_nmi(clusterings.heads),
+        "ensemble_anmi": average_nmi(clusterings.ensemble, clusterings.heads),
+        "ensemble_agreement": mean_agreement(clusterings.ensemble, clusterings.heads),
+        "self_trained_anmi": average_nmi(clusterings.self_trained, clusterings.heads),
+        "self_trained_kl_to_uniform": use.kl_to_uniform,
+        "self_trained_empty_clusters": use.empty_clusters,
+    }
+    figures |= {f"{name}_silhouette": value for name, value in silhouettes.items()}
+    return rounded({key: value for key, value in figures.items() if value is not None})
+
+
+def clustering_figures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[np.int32]) -> dict[str, Any]:
+    """ACC, NMI and ARI of clusterings against the true classes.
+
+    Args:
+        named: Clusterings by name, (n,) each.
+        labels: True classes, (n,), -1 where unknown.
+
+    Returns:
+        ``<name>_acc``, ``<name>_nmi`` and ``<name>_ari`` of each, not rounded.
+    """
+    figures: dict[str, Any] = {}
+    for name, predicted in named.items():
+        metrics = clustering_metrics(labels, predicted).as_dict()
+        figures |= {f"{name}_{measure}": metrics[measure] for measure in _MEASURES}
+    return figures
+
+
+def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dict[str, Any]:
+    """ACC, NMI and ARI of every clustering against the true classes; the only use of labels in UCLS.
+
+    ``balanced_acc``, the mean recall of the classes under the matching of ACC, stands beside them: on unbalanced
+    classes ACC alone hides the small ones.
+
+    Args:
+        clusterings: The clusterings.
+        labels: True classes, (n,), -1 where unknown.
+
+    Returns:
+        Flat figures; ``heads_mean_…`` and ``heads_sd_…`` are over the heads.
+    """
+    figures = clustering_figures(clusterings.single(), labels)
+    for name, predicted in clusterings.single().items():
+        figures[f"{name}_balanced_acc"] = clustering_metrics(labels, predicted).balanced_acc
+    every = [clustering_metrics(labels, head).as_dict() for head in clusterings.heads]
+    for measure in _MEASURES:
+        values = [metrics[measure] for metrics in every]
+        figures[f"heads_mean_{measure}"] = float(np.mean(values))
+        figures[f"heads_sd_{measure}"] = float(np.std(values))
+    return rounded(figures)
+
+
+def readable_table(figures: Mapping[str, Any]) -> str:
+    """The labelled figures as aligned lines, † and ‡ as in the thesis; the label-free ones where there are no labels.
+
+    Args:
+        figures: What :func:`labelled_figures` and :func:`label_free_figures` gave, together.
+
+    Returns:
+        Lines of text.
+    """
+    if "self_trained_acc" not in figures:
+        return "\n".join(f"  {name:<28}{value}" for name, value in figures.items())
+    rows = [("best head", "best_head"), ("heads, mean", "heads_mean")]
+    rows += [("ensemble on val †", "ensemble"), ("self-trained ‡", "self_trained")]
+    return "\n".join(table_lines(figures, rows))
+
+
+def table_lines(figures: Mapping[str, Any], rows: Sequence[tuple[str, str]]) -> list[str]:
+    """A line with ACC, NMI and ARI for each of ``rows`` (title, name of the figures), under a line of titles."""
+    lines = ["".join(["  ", " " * 28, *(f"{measure.upper():>8}" for measure in _MEASURES)])]
+    for title, name in rows:
+        lines.append("".join([f"  {title:<28}", *(f"{figures[f'{name}_{measure}']:8.4f}" for measure in _MEASURES)]))
+    return lines

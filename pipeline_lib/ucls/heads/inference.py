@@ -1,0 +1,62 @@
+"""Assignments of a trained classifier, in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline_lib.base.row_blocks import row_blocks
+from pipeline_lib.features.blocks import FeatureBlocks
+from pipeline_lib.features.row_reader import as_tensor
+from pipeline_lib.ucls.heads.model import HeadShape, MultiHeadClassifier
+
+
+def restored_classifier(
+    shape: Mapping[str, Any], state: dict[str, Tensor], device: torch.device
+) -> MultiHeadClassifier:
+    """A classifier in evaluation mode from its sizes and state dict."""
+    classifier = MultiHeadClassifier(HeadShape(**shape))
+    classifier.load_state_dict(state)
+    return classifier.to(device).eval()
+
+
+@torch.inference_mode()
+def assign_in_blocks(
+    classifier: MultiHeadClassifier,
+    features: FeatureBlocks,
+    ids: NDArray[np.int64],
+    *,
+    temperature: float,
+    probabilities: Literal["best", "all", "mean"],
+    best_head: int,
+    block_rows: int,
+    device: torch.device,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
+    """Assign every image by every head.
+
+    Args:
+        classifier: Classifier in evaluation mode.
+        features: Features of the split.
+        ids: Image ids, (n,).
+        temperature: Temperature of the probabilities; assignments do not depend on it.
+        probabilities: Which are given: those of the best head, of all heads, or the mean of all heads.
+        best_head: The best head.
+        block_rows: Rows at a time.
+        device: Device of the classifier.
+
+    Yields:
+        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads.
+    """
+    for rows in row_blocks(features.count, block_rows):
+        logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
+        chosen = logits[best_head] if probabilities == "best" else logits
+        probability = (chosen / temperature).softmax(dim=-1)
+        if probabilities == "mean":
+            probability = probability.mean(dim=0)  # (b, K)
+        labels = logits.argmax(dim=-1).to(torch.int32)
+        yield ids[rows], labels.cpu().numpy(), probability.cpu().numpy()

@@ -1,0 +1,185 @@
+"""The multi-head classifier: components and batch normalisation once, then H three-layer heads as one module."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline_lib.base.runtime import all_reduce
+from pipeline_lib.features.principal_components import fitted_components
+from pipeline_lib.ucls.heads.components import PrincipalComponents
+from pipeline_lib.ucls.heads.settings import HeadSettings
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """Sizes of the classifier.
+
+    Attributes:
+        features: Feature dimension D.
+        classes: Number of classes K.
+        heads: Number of heads H.
+        hidden: Width of the first layer.
+        bottleneck: Width of the L2-normalised layer before the prototypes.
+        batch_norm: Whether batch normalisation stands before the heads (thesis 5.2.3).
+        components: Principal components of the features that the heads see; ``None`` for the features as they are.
+    """
+
+    features: int
+    classes: int
+    heads: int
+    hidden: int = 512
+    bottleneck: int = 256
+    batch_norm: bool = True
+    components: int | None = None
+
+    @classmethod
+    def of(cls, settings: HeadSettings, features: int, images: int, classes: int) -> Self:
+        """Sizes that the settings mean for ``images`` training images with ``features`` columns."""
+        return cls(
+            features=features,
+            classes=classes,
+            heads=settings.heads,
+            hidden=settings.hidden,
+            bottleneck=settings.bottleneck,
+            batch_norm=settings.batch_norm,
+            components=fitted_components(settings.components, features, images, classes),
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Columns that the heads see."""
+        return self.components or self.features
+
+
+class FeatureBatchNorm(nn.Module):
+    """Batch normalisation of frozen features (thesis 5.2.3), with statistics of the global batch.
+
+    The features need no gradient, so the statistics carry none and can be summed over processes on any device
+    (torch's SyncBatchNorm is for CUDA only). Buffers and formulas are those of ``nn.BatchNorm1d``.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, features: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(features))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(features))
+        self.register_buffer("running_var", torch.ones(features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise (B, D) float32 features by the batch (training) or the running statistics (evaluation)."""
+        if self.training:
+            mean, variance = self._update(features.detach())
+        else:
+            mean, variance = self.running_mean, self.running_var
+        return (features - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+
+    @torch.no_grad()
+    def _update(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        count = all_reduce(features.new_tensor(float(len(features))))
+        mean = all_reduce(features.sum(dim=0)) / count  # (D,)
+        variance = all_reduce((features - mean).square().sum(dim=0)) / count  # (D,)
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased, self.momentum)
+        return mean, variance
+
+
+class MultiHeadClassifier(nn.Module):
+    """H heads on the same features: linear, GELU, linear, L2 normalisation, prototypes with a learned length.
+
+    The head is TEMI's (multi_head.py): the logit of a class is its length times the cosine with its prototype. The
+    first layer of all heads is one matrix product, the others are batched over heads.
+
+    Args:
+        shape: Sizes.
+        generator: Source of the initial weights.
+    """
+
+    def __init__(self, shape: HeadShape, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.shape = shape
+        heads, hidden, bottleneck = shape.heads, shape.hidden, shape.bottleneck
+        self.reduction = PrincipalComponents(shape.features, shape.components) if shape.components else nn.Identity()
+        self.normalisation = FeatureBatchNorm(shape.inputs) if shape.batch_norm else nn.Identity()
+        self.hidden_weight = nn.Parameter(torch.empty(heads, hidden, shape.inputs))
+        self.hidden_bias = nn.Parameter(torch.zeros(heads, hidden))
+        self.bottleneck_weight = nn.Parameter(torch.empty(heads, bottleneck, hidden))
+        self.bottleneck_bias = nn.Parameter(torch.zeros(heads, bottleneck))
+        self.prototypes = nn.Parameter(torch.empty(heads, shape.classes, bottleneck))
+        for weight in (self.hidden_weight, self.bottleneck_weight):
+            nn.init.trunc_normal_(weight, std=0.02, generator=generator)
+        bound = 1 / math.sqrt(bottleneck)
+        nn.init.uniform_(self.prototypes, -bound, bound, generator=generator)
+        self.prototype_length = nn.Parameter(self.prototypes.detach().norm(dim=-1))
+
+    def codes(self, features: Tensor) -> Tensor:
+        """The L2-normalised bottleneck of every head.
+
+        Args:
+            features: Float32, (B, D).
+
+        Returns:
+            Float32, (H, B, bottleneck), rows of length one.
+        """
+        shape = self.shape
+        normalised = self.normalisation(self.reduction(features))  # (B, inputs)
+        hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
+        hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
+        code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
+        return functional.normalize(code.float(), dim=-1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of every head.
+
+        Args:
+            features: Float32, (B, D).
+
+        Returns:
+            Float32 logits before any temperature, (H, B, K).
+        """
+        codes = self.codes(features)
+        # Cosines divided by a temperature of 0.1 need more digits than bfloat16 has.
+        with torch.autocast(features.device.type, enabled=False):
+            directions = functional.normalize(self.prototypes, dim=-1)
+            return torch.bmm(codes, directions.mT) * self.prototype_length[:, None]
+
+    def decayed_parameters(self) -> list[nn.Parameter]:
+        """Weight matrices, on which weight decay acts; biases, lengths and normalisation have none."""
+        return [self.hidden_weight, self.bottleneck_weight, self.prototypes]
+
+    def undecayed_parameters(self) -> list[nn.Parameter]:
+        """All other parameters."""
+        decayed = {id(parameter) for parameter in self.decayed_parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in decayed]
+
+    def teacher(self) -> Self:
+        """A copy that takes no gradient and normalises by its running statistics."""
+        copied = copy.deepcopy(self).requires_grad_(False)
+        copied.eval()
+        return copied
+
+
+@torch.no_grad()
+def follow(teacher: nn.Module, student: nn.Module, momentum: float) -> None:
+    """Move the teacher towards the student: parameters by moving average, buffers by copy.
+
+    Args:
+        teacher: Module to update in place.
+        student: Module of the same structure.
+        momentum: Share of the old teacher, in [0, 1].
+    """
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - momentum)
+    for old, new in zip(teacher.buffers(), student.buffers(), strict=True):
+        old.copy_(new)

@@ -1,0 +1,254 @@
+"""The training loop of the multi-head classifier: student by gradient, teacher by moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.runtime import all_reduce, progress
+from pipeline_lib.ucls.heads import schedules
+from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
+from pipeline_lib.ucls.heads.components import PrincipalComponents
+from pipeline_lib.ucls.heads.feature_rows import FeatureRows
+from pipeline_lib.ucls.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
+from pipeline_lib.ucls.heads.objective import Objective, TermWeights
+from pipeline_lib.ucls.heads.pairs import PairSampler
+from pipeline_lib.ucls.heads.settings import HeadSettings
+from pipeline_lib.ucls.heads.start import place_prototypes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Lengths and rates that follow from the settings and the number of images.
+
+    Attributes:
+        epochs: Number of epochs.
+        steps: Iterations an epoch.
+        warmup: Warm-up iterations.
+        peak_rate: Highest learning rate, scaled by the batch size.
+        final_rate: Learning rate at the end.
+        teacher_momentum: Momentum of the teacher.
+    """
+
+    epochs: int
+    steps: int
+    warmup: int
+    peak_rate: float
+    final_rate: float
+    teacher_momentum: float
+
+    @property
+    def iterations(self) -> int:
+        """Iterations in all."""
+        return self.epochs * self.steps
+
+    @classmethod
+    def of(cls, settings: HeadSettings, steps: int, batch_size: int) -> Plan:
+        """Plan for ``steps`` iterations an epoch of ``batch_size`` pairs."""
+        epochs = settings.epochs or -(-settings.iterations // steps)
+        total = epochs * steps
+        momentum = settings.teacher_momentum
+        return cls(
+            epochs=epochs,
+            steps=steps,
+            warmup=round(settings.warmup * total),
+            peak_rate=settings.learning_rate * batch_size / 256,
+            final_rate=settings.final_learning_rate * batch_size / 256,
+            teacher_momentum=schedules.fitted_teacher_momentum(total) if momentum == "auto" else momentum,
+        )
+
+
+@dataclass
+class TrainedHeads:
+    """What training hands over.
+
+    Attributes:
+        student: Student after the last iteration.
+        teacher: Teacher after the last iteration.
+        head_loss: Mean loss of each head over the last epoch, (H,), on the CPU.
+        history: One row an epoch.
+    """
+
+    student: MultiHeadClassifier
+    teacher: MultiHeadClassifier
+    head_loss: Tensor
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def best_head(self) -> int:
+        """Head with the lowest training loss over the last epoch (thesis 5.2; no labels)."""
+        return int(self.head_loss.argmin())
+
+
+class HeadTrainer:
+    """Trains the heads epoch by epoch; its state can be stored between epochs and taken up again bit by bit.
+
+    Args:
+        fabric: A launched Fabric.
+        settings: Settings.
+        shape: Sizes of the classifier.
+        sampler: Pairs of each epoch.
+        features: Feature rows on the training device.
+        start: Cluster of every training row for each head to start its prototypes at, (H, n); None for a random start.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        settings: HeadSettings,
+        shape: HeadShape,
+        sampler: PairSampler,
+        features: FeatureRows,
+        start: NDArray[np.int64] | None = None,
+    ) -> None:
+        self.fabric = fabric
+        self.settings = settings
+        self.sampler = sampler
+        self.features = features
+        self.plan = Plan.of(settings, sampler.batches, sampler.batch_size)
+        self.epoch = 0
+        self.history: list[dict[str, Any]] = []
+        self.head_loss = torch.zeros(shape.heads)
+        student = MultiHeadClassifier(shape, torch.Generator().manual_seed(settings.seed))
+        reduction = student.reduction
+        reduced = features.fit_components(reduction) if isinstance(reduction, PrincipalComponents) else None
+        if isinstance(student.normalisation, FeatureBatchNorm):
+            # The teacher normalises by running statistics from the first iteration on; start them at the truth.
+            mean, variance = reduced or features.moments()
+            student.normalisation.running_mean.copy_(mean)
+            student.normalisation.running_var.copy_(variance)
+        student.to(fabric.device)
+        if start is not None:
+            place_prototypes(student, features, start)
+        self.teacher = student.teacher()
+        uniform = torch.full((shape.heads, shape.classes), 1 / shape.classes, device=fabric.device)
+        self.objective = Objective(settings, prior=uniform, class_shares=uniform)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": student.decayed_parameters(), "weight_decay": settings.weight_decay},
+                {"params": student.undecayed_parameters(), "weight_decay": 0.0},
+            ],
+            lr=self.plan.peak_rate,
+        )
+        self.student, self.optimizer = fabric.setup(student, optimizer)
+
+    @property
+    def plain_student(self) -> MultiHeadClassifier:
+        """The student without Fabric's wrappers."""
+        module: nn.Module = self.student.module
+        inner = getattr(module, "module", module)
+        if not isinstance(inner, MultiHeadClassifier):
+            raise TypeError(f"unexpected student module {type(inner)}")
+        return inner
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on."""
+        return {
+            "epoch": self.epoch,
+            "student": self.plain_student.state_dict(),
+            "teacher": self.teacher.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "prior": self.objective.prior,
+            "class_shares": self.objective.class_shares,
+            "head_loss": self.head_loss,
+            "history": self.history,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take up training after the epoch that ``state`` was stored at."""
+        self.epoch = state["epoch"]
+        self.plain_student.load_state_dict(state["student"])
+        self.teacher.load_state_dict(state["teacher"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.prior = state["prior"].to(self.fabric.device)
+        self.objective.class_shares = state["class_shares"].to(self.fabric.device)
+        self.head_loss = state["head_loss"]
+        self.history = state["history"]
+
+    def run(self, after_epoch: Callable[[HeadTrainer], None] | None = None) -> TrainedHeads:
+        """Train to the end.
+
+        Args:
+            after_epoch: Called after every epoch, for example to store the state.
+
+        Returns:
+            The trained heads.
+
+        Raises:
+            UserError: The loss stopped being finite.
+        """
+        remaining = range(self.epoch, self.plan.epochs)
+        bar = progress(remaining, "train heads", unit="epoch")
+        for _ in bar:
+            row = self._one_epoch()
+            self.history.append(row)
+            bar.set_postfix(loss=f"{row['loss']:.4f}")
+            if after_epoch is not None:
+                after_epoch(self)
+        return TrainedHeads(self.plain_student, self.teacher, self.head_loss, self.history)
+
+    def _one_epoch(self) -> dict[str, Any]:
+        total = torch.zeros_like(self.head_loss, device=self.fabric.device)
+        for step, (images, neighbors) in enumerate(self._batches()):
+            total += self._step(self.epoch * self.plan.steps + step, images, neighbors)
+        self.head_loss = (all_reduce(total) / self.fabric.world_size / self.plan.steps).cpu()
+        if not bool(self.head_loss.isfinite().all()):
+            raise UserError(
+                f"train_heads.learning_rate = {self.settings.learning_rate}: the loss is not finite in epoch "
+                f"{self.epoch}; a lower rate or precision = float32 is needed"
+            )
+        self.epoch += 1
+        if self.objective.met is not None:
+            self._align(all_reduce(self.objective.met))
+        entropy = -(self.objective.prior * self.objective.prior.log()).sum(dim=-1)
+        return {
+            "epoch": self.epoch,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "loss": float(self.head_loss.mean()),
+            "best_head_loss": float(self.head_loss.min()),
+            "prior_entropy": float(entropy.mean()),
+            "head_loss": [round(float(value), 6) for value in self.head_loss],
+        }
+
+    def _align(self, met: Tensor) -> None:
+        """Renumber the classes of all heads to fit those of the first, with all that is kept by class."""
+        order = matching_order(met)
+        renumber_classes(self.plain_student, order, self.optimizer)
+        renumber_classes(self.teacher, order, None)
+        self.objective.prior = self.objective.prior.gather(1, order)
+        self.objective.class_shares = self.objective.class_shares.gather(1, order)
+        self.objective.met = None
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows, neighbors in self.sampler.epoch(self.epoch, self.fabric.global_rank, self.fabric.world_size):
+            gathered = self.features(neighbors.ravel()).view(*neighbors.shape, -1)  # (b, M, D)
+            yield self.features(rows), gathered
+
+    def _step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
+        plan, settings = self.plan, self.settings
+        rate = schedules.learning_rate(iteration, plan.iterations, plan.warmup, plan.peak_rate, plan.final_rate)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        weights = TermWeights(
+            cross_entropy=schedules.increasing_weight(iteration, plan.iterations, settings.cross_entropy),
+            alignment=schedules.increasing_weight(iteration, plan.iterations, settings.alignment),
+        )
+        # Fabric's own mixed precision would round the features to bfloat16 before they are normalised.
+        with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            losses = self.objective.head_losses(self.student, self.teacher, images, neighbors, weights)
+        self.fabric.backward(losses.mean())
+        if self.epoch < settings.frozen_prototype_epochs:
+            self.plain_student.prototypes.grad = None
+            self.plain_student.prototype_length.grad = None
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        follow(self.teacher, self.plain_student, plan.teacher_momentum)
+        return losses.detach()

@@ -1,0 +1,91 @@
+"""The code deps of stages, on a small repository and on this one."""
+
+from pathlib import Path
+
+import pytest
+
+from commands.deps import code_deps, rewritten
+from commands.imported_code import imported_code, is_plumbing
+from pipeline_lib.base.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {
+    "stages/__init__.py": '"""Stages."""\n',
+    "stages/_context.py": "import pipeline_lib.params.params\n",
+    "stages/one.py": "from pipeline_lib.method import first\nfrom stages._context import x\nimport json\n",
+    "stages/two.py": "def run():\n    from pipeline_lib.method.second import work\n",
+    "pipeline_lib/__init__.py": '"""Library."""\n',
+    "pipeline_lib/params/__init__.py": "",
+    "pipeline_lib/params/params.py": "import pipeline_lib.method.second\n",
+    "pipeline_lib/method/__init__.py": "import pipeline_lib.patch\n",
+    "pipeline_lib/method/first.py": 'PAGES = "templates"\n',
+    "pipeline_lib/method/second.py": "",
+    "pipeline_lib/method/templates/page.html": "",
+    "pipeline_lib/patch.py": "",
+    "pipeline_lib/whole/__init__.py": "",
+    "pipeline_lib/whole/a.py": "import pipeline_lib.whole.deep.b\n",
+    "pipeline_lib/whole/deep/__init__.py": "",
+    "pipeline_lib/whole/deep/b.py": "",
+    "stages/three.py": "import pipeline_lib.whole.a\n",
+}
+
+
+@pytest.fixture
+def repository(tmp_path):
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_deps_are_the_imports_and_the_code_of_their_packages_without_plumbing(repository):
+    assert code_deps("one", repository) == [
+        "pipeline_lib/method/__init__.py",
+        "pipeline_lib/method/first.py",
+        "pipeline_lib/method/templates",
+        "pipeline_lib/patch.py",
+        "stages/one.py",
+    ]
+
+
+def test_an_import_within_a_function_counts(repository):
+    assert "pipeline_lib/method/second.py" in code_deps("two", repository)
+    assert "pipeline_lib/method/templates" not in code_deps("two", repository)
+
+
+def test_a_folder_stands_for_its_modules_where_all_are_imported(repository):
+    assert code_deps("three", repository) == ["pipeline_lib/whole", "stages/three.py"]
+    (repository / "pipeline_lib/whole/deep/more.py").touch()
+    assert code_deps("three", repository) == [
+        "pipeline_lib/whole/a.py",
+        "pipeline_lib/whole/deep/b.py",
+        "stages/three.py",
+    ]
+
+
+def test_only_the_code_deps_are_rewritten(repository):
+    text = (
+        "# What it is.\nstages:\n  three:\n    cmd: python -m stages.three --data ${item.data}\n    deps:\n"
+        "      - data/raw/${item.data}  # given\n      - pipeline_lib/gone.py\n    params: []\n"
+    )
+    after = rewritten(text, repository)
+    assert after == text.replace(
+        "      - pipeline_lib/gone.py\n", "      - pipeline_lib/whole\n      - stages/three.py\n"
+    )
+    assert rewritten(after, repository) == after
+
+
+def test_a_stage_without_a_script_is_refused(repository):
+    with pytest.raises(UserError, match=r"stages\.four: stages/four\.py not found"):
+        rewritten("stages:\n  four:\n    deps: []\n", repository)
+
+
+def test_the_lists_of_this_repository_are_right():
+    text = (ROOT / "dvc.yaml").read_text()
+    assert rewritten(text, ROOT) == text
+
+
+def test_stages_do_not_depend_on_plumbing():
+    modules = imported_code(Path("stages/knn.py"), ROOT, is_plumbing)
+    assert not [path for path in modules if is_plumbing(path)]
+    assert Path("pipeline_lib/ucls/neighbors/finding.py") in modules

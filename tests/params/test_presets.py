@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from commands.preset import command
+from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.base.yaml_files import read_yaml
+from pipeline_lib.params.params import load_params
+from pipeline_lib.params.presets import load_presets
+
+ROOT = Path(__file__).resolve().parents[2]
+PRESETS = load_presets(ROOT / "conf/presets.yaml")
+BENCHMARKS = {
+    "cifar10": ("cifar10", 256, 0.07, 0.6, 400),
+    "cifar20": ("cifar20", 256, 0.07, 0.55, 400),
+    "cifar100": ("cifar100", 256, 0.07, 0.6, 400),
+    "stl10": ("stl10", 1024, 0.1, 0.6, 800),
+    "food101": ("food101", 1024, 0.1, 0.6, 400),
+    "imagenet50": ("imagenet50", 1024, 0.1, 0.6, 400),
+    "imagenet100": ("imagenet100", 1024, 0.1, 0.6, 400),
+    "imagenet200": ("imagenet200", 1024, 0.1, 0.6, 400),
+    "tiny-imagenet": ("tiny_imagenet", 1024, 0.1, 0.6, 400),
+    "imagenet": ("imagenet", 1024, 0.1, 0.6, 400),
+}
+
+
+def with_preset(*names):
+    return load_params(ROOT / "params.yaml", PRESETS.settings(names))
+
+
+@pytest.mark.parametrize("name", list(PRESETS.by_name))
+def test_every_preset_fits_params_and_sets_keys_that_the_file_has(name):
+    with_preset(name)
+    raw = read_yaml(ROOT / "params.yaml")
+    for key in PRESETS.settings([name]):
+        section = raw
+        for part in key.split("."):
+            assert part in section, f"{key}: `dvc exp run -S` needs a key that is in params.yaml"
+            section = section[part]
+
+
+@pytest.mark.parametrize("name", list(BENCHMARKS))
+def test_the_benchmarks_have_the_settings_of_the_thesis(name):
+    data, batch, temperature, beta, epochs = BENCHMARKS[name]
+    params = with_preset(f"thesis-{name}")
+    heads = params.train_heads
+    assert params.suite.data == (data,)
+    assert params.suite.backbone == (("dinov2_vitb14",) if data == "stl10" else ("dinov2_vitl14_reg",))
+    assert (heads.batch_size, heads.teacher_temperature, heads.beta, heads.epochs) == (batch, temperature, beta, epochs)
+    assert heads.warmup * epochs == 100
+    assert (heads.heads, heads.hidden, heads.bottleneck, heads.learning_rate) == (50, 512, 256, 1.25e-6)
+    assert (params.knn.threshold, params.knn.k_min, params.knn.centre) == (0.3, 50, False)
+    assert (heads.sinkhorn_iterations, heads.cross_entropy, heads.symmetric, heads.batch_norm) == (3, 0.5, False, True)
+
+
+def test_later_presets_win_and_others_stay():
+    settings = PRESETS.settings(["thesis-cifar10", "fast"])
+    assert settings["train_heads.heads"] == 10
+    assert settings["train_heads.teacher_temperature"] == 0.07
+
+
+def test_temi_switches_off_what_the_ladder_starts_without():
+    ladder = read_yaml(ROOT / "conf/ablations.yaml")["settings"]["temi"]
+    assert PRESETS.settings(["temi"]) == ladder
+
+
+def test_the_command_hands_dvc_every_setting(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    line = command(["thesis-cifar20"], ["knn.threshold=0.4"], ["--queue"])
+    assert line[1:5] == ["-m", "dvc", "exp", "run"]
+    assert line[-1] == "--queue"
+    assert line[5:-1:2] == ["-S"] * ((len(line) - 6) // 2)
+    parsed = [OverridesParser.create().parse_override(text) for text in line[6:-1:2]]
+    expected = PRESETS.settings(["thesis-cifar20"]) | {"knn.threshold": 0.4}
+    assert {override.key_or_group: override.value() for override in parsed} == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        (["thesis-cifar"], [], r"preset thesis-cifar: unknown; did you mean thesis-cifar\d+\? allowed: thesis, "),
+        (["fast"], ["knn.treshold=1"], r"params\.yaml: knn\.treshold = 1: unknown key; did you mean threshold"),
+        (["fast"], ["knn.threshold=2"], r"params\.yaml: knn\.threshold = 2: allowed: "),
+    ],
+)
+def test_wrong_names_and_settings_are_refused_in_one_line(monkeypatch, names, settings, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UserError, match=message) as caught:
+        command(names, settings, [])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: {describe: x, setting: {}}", r"a\.setting: unknown key"),
+        ("- a", "expected presets by name, found list"),
+        ("a: [1", "not valid YAML"),
+    ],
+)
+def test_a_broken_file_is_refused_in_one_line(tmp_path, text, message):
+    path = tmp_path / "presets.yaml"
+    with pytest.raises(MissingFileError, match="not found"):
+        load_presets(path)
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_presets(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_circle_and_an_unknown_base_are_refused(tmp_path):
+    path = tmp_path / "presets.yaml"
+    path.write_text("a: {describe: x, extends: b}\nb: {describe: x, extends: a}\nc: {describe: x, extends: d}")
+    presets = load_presets(path)
+    with pytest.raises(UserError, match="preset a: a extends b extends a: a circle"):
+        presets.settings(["a"])
+    with pytest.raises(UserError, match="preset c: extends d: unknown; allowed: a, b, c"):
+        presets.settings(["c"])

@@ -1,0 +1,126 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.dataset_writer import DatasetWriter
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.images.normalisation import Normalisation
+from pipeline_lib.params.params import load_params
+from pipeline_lib.segins.transfer.linear.evaluation import linear_evaluation
+from pipeline_lib.segins.transfer.linear.knn import weighted_knn_predictions
+from pipeline_lib.segins.transfer.linear.samples import Crops, centre_crop, random_crop
+from pipeline_lib.segins.transfer.linear.training import rate_at, topk_accuracy, train_classifier
+
+PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+COLOURS = ((220, 30, 30), (30, 220, 30), (30, 30, 220))
+
+
+def settings(**changes):
+    section = load_params().linear_eval
+    return section.model_copy(update={"image_size": 32, "epochs": 20, "batch_size": 16, "workers": 0} | changes)
+
+
+class MeanColour(torch.nn.Module):
+    def forward(self, images):
+        return images.mean(dim=(2, 3))
+
+
+def written(folder, labelled=True, classes=3):
+    with DatasetWriter(folder, tuple("abc")[:classes], None, {}) as writer:
+        for split, count in (("train", 30), ("val", 15)):
+            for number in range(count):
+                label = number % classes
+                noise = np.random.default_rng(number).integers(-30, 30, (40, 50, 3))
+                pixels = np.clip(np.array(COLOURS[label]) + noise, 0, 255).astype(np.uint8)
+                stream = io.BytesIO()
+                Image.fromarray(pixels).save(stream, format="PNG")
+                known = (
+                    {"label": label, "class_name": "abc"[label]} if labelled else {"label": None, "class_name": None}
+                )
+                writer.add(number + 100 * (split == "val"), split, image=stream.getvalue(), path=None, **known)
+    return open_dataset(folder)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_classes_that_differ_in_colour_are_learned(tmp_path, augment):
+    figures = linear_evaluation(
+        MeanColour(), written(tmp_path / "d"), PLAIN, settings(augment=augment), torch.device("cpu")
+    )
+    assert figures["top1"] == figures["knn_acc"] == 1.0
+    assert (figures["train_images"], figures["test_images"], figures["classes"]) == (30, 15, 3)
+
+
+def test_images_without_labels_are_refused(tmp_path):
+    with pytest.raises(UserError, match="no labelled images in split train"):
+        linear_evaluation(MeanColour(), written(tmp_path / "d", labelled=False), PLAIN, settings(), torch.device("cpu"))
+
+
+def test_one_class_is_refused(tmp_path):
+    with pytest.raises(UserError, match="one class only"):
+        linear_evaluation(MeanColour(), written(tmp_path / "d", classes=1), PLAIN, settings(), torch.device("cpu"))
+
+
+def test_knn_votes_are_those_of_a_naive_version():
+    rng = np.random.default_rng(0)
+    train, labels, test = rng.normal(size=(40, 5)), rng.integers(0, 4, 40), rng.normal(size=(9, 5))
+    found = weighted_knn_predictions(*(torch.tensor(part) for part in (train, labels, test)), 7, 4)
+    for row, predicted in zip(test, found.tolist(), strict=True):
+        cosine = train @ row / np.linalg.norm(train, axis=1) / np.linalg.norm(row)
+        votes = np.zeros(4)
+        for near in np.argsort(-cosine)[:7]:
+            votes[labels[near]] += np.exp(cosine[near] / 0.07)
+        assert predicted == votes.argmax()
+
+
+def test_rates_fall_to_a_tenth_at_the_milestones():
+    section = settings(epochs=100, batch_size=512, learning_rate=30.0, milestones=(0.6, 0.8))
+    rates = [rate_at(epoch, section) for epoch in (0, 59, 60, 79, 80, 99)]
+    np.testing.assert_allclose(rates, [60, 60, 6, 6, 0.6, 0.6])
+
+
+def test_classifier_starts_small_and_depends_on_the_seed_alone():
+    features, labels = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
+
+    def train(seed):
+        section = settings(epochs=2, seed=seed)
+        return train_classifier(lambda _, order: torch.split(features[order], 16), labels, 4, 2, section).weight
+
+    torch.manual_seed(5)
+    first = train(0)
+    torch.manual_seed(6)
+    assert torch.equal(first, train(0))
+    assert not torch.equal(first, train(1))
+
+
+def test_topk_accuracy():
+    logits = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    labels = torch.tensor([1, 0])
+    assert [topk_accuracy(logits, labels, k) for k in (1, 2, 3, 5)] == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_centre_crop_is_the_middle():
+    pixels = np.zeros((80, 160, 3), dtype=np.uint8)
+    pixels[20:60, 60:100] = 255
+    crop = np.asarray(centre_crop(Image.fromarray(pixels), 70)).astype(float) / 255
+    # 80 / (256 / 224) = 70 pixels are seen, one for one, and the square of 40 lies in their middle.
+    assert crop[15:55, 15:55].min() == 1.0
+    assert crop[:14].max() == 0.0
+    assert crop[:, 56:].max() == 0.0
+
+
+def test_random_crops_depend_on_seed_epoch_and_row(tmp_path):
+    dataset = written(tmp_path / "d")
+    rows = np.arange(4)
+
+    def crops(*drawn):
+        return torch.stack([Crops(dataset, "train", rows, 32, PLAIN, drawn)[place] for place in range(4)])
+
+    assert torch.equal(crops(0, 0), crops(0, 0))
+    assert not torch.equal(crops(0, 0), crops(0, 1))
+    assert not torch.equal(crops(0, 0), crops(1, 0))
+    sizes = {random_crop(Image.new("RGB", (90, 30)), 32, np.random.default_rng(seed)).size for seed in range(20)}
+    assert sizes == {(32, 32)}

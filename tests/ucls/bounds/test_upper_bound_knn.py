@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.ucls.bounds.upper_bound_knn import nearest_rows, upper_bound_knn, weighted_vote
+
+
+def naive_accuracy(train, train_labels, held_out, held_out_labels, k, temperature):
+    """One image after the other, in float64."""
+    right = []
+    known = np.flatnonzero(train_labels >= 0)
+    for x, label in zip(held_out.astype(np.float64), held_out_labels, strict=True):
+        if label < 0:
+            continue
+        similarity = {
+            row: (train[row].astype(np.float64) @ x) / np.linalg.norm(train[row].astype(np.float64)) / np.linalg.norm(x)
+            for row in known
+        }
+        votes = {}
+        for row in sorted(known, key=lambda row: -similarity[row])[:k]:
+            votes[train_labels[row]] = votes.get(train_labels[row], 0) + np.exp(similarity[row] / temperature)
+        right.append(max(votes, key=votes.get) == label)
+    return np.mean(right)
+
+
+def noisy(n, m, classes=4, d=6, seed=0):
+    """Classes that overlap, so that the votes are divided; some labels are unknown."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=n + m).astype(np.int32)
+    features = (rng.standard_normal((classes, d))[labels] + rng.standard_normal((n + m, d))).astype(np.float32)
+    labels[rng.random(n + m) < 0.1] = -1
+    return features[:n], labels[:n], features[n:], labels[n:]
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_accuracy_is_that_of_a_naive_version(as_features, k, temperature):
+    train, train_labels, held_out, labels = noisy(200, 150)
+    found = upper_bound_knn(as_features(train), train_labels, as_features(held_out), labels, k, temperature)
+    assert found == pytest.approx(naive_accuracy(train, train_labels, held_out, labels, k, temperature))
+    assert 0.3 < found < 0.95
+
+
+def test_no_more_neighbours_vote_than_a_class_has_images(as_features):
+    train, train_labels, held_out, labels = noisy(24, 100)
+    per_class = (train_labels >= 0).sum() // len(np.unique(train_labels[train_labels >= 0]))
+    assert per_class < 20
+    found = upper_bound_knn(as_features(train), train_labels, as_features(held_out), labels, 20, 1.0)
+    assert found == pytest.approx(naive_accuracy(train, train_labels, held_out, labels, per_class, 1.0))
+    uncapped = naive_accuracy(train, train_labels, held_out, labels, 20, 1.0)
+    assert uncapped != found
+
+
+def test_blocks_of_searched_rows_do_not_show(as_features):
+    train, _, held_out, _ = noisy(200, 30)
+    unit = held_out / np.linalg.norm(held_out, axis=1, keepdims=True)
+    rows = np.arange(0, 200, 2)
+    whole = nearest_rows(as_features(train), rows, unit, 7)
+    parts = nearest_rows(as_features(train), rows, unit, 7, base_rows=9)
+    np.testing.assert_array_equal(whole[0], parts[0])
+    np.testing.assert_allclose(whole[1], parts[1], rtol=1e-6)
+    direct = unit @ (train[rows] / np.linalg.norm(train[rows], axis=1, keepdims=True)).T
+    np.testing.assert_array_equal(whole[0], np.argsort(-direct, axis=1)[:, :7])
+
+
+def test_near_neighbours_outvote_many_far_ones_and_similar_ones_are_counted():
+    labels = np.array([[0, 1, 1], [0, 1, 1]])
+    similarity = np.array([[0.9, 0.5, 0.5], [0.52, 0.5, 0.5]], dtype=np.float32)
+    assert weighted_vote(labels, similarity, 2, 0.07).tolist() == [0, 1]
+    assert weighted_vote(labels, similarity, 2, 1e-4).tolist() == [0, 0]
+
+
+def test_unknown_classes_on_one_side_and_bad_features_are_refused(as_features):
+    train, train_labels, held_out, labels = noisy(30, 20)
+    unknown = np.full_like(labels, -1)
+    with pytest.raises(UserError, match="known class"):
+        upper_bound_knn(as_features(train), train_labels, as_features(held_out), unknown)
+    train[3, 0] = np.inf
+    with pytest.raises(UserError, match="finite"):
+        upper_bound_knn(as_features(train), np.zeros(30, dtype=np.int32), as_features(held_out), labels)

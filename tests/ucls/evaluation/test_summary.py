@@ -1,0 +1,174 @@
+import math
+
+import numpy as np
+import pytest
+
+from pipeline_lib.ucls.evaluation.summary import (
+    Clusterings,
+    label_free_figures,
+    labelled_figures,
+    readable_table,
+    rounded,
+)
+
+MEASURES = ("acc", "nmi", "ari")
+
+LABELS = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
+ONE = np.zeros(6, dtype=np.int32)
+# Classes by another name; classes 0 and 1 together.
+RENAMED = np.array([2, 2, 0, 0, 1, 1], dtype=np.int32)
+MERGED = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
+
+
+def clusterings(**changes):
+    parts = {
+        "heads": np.stack([LABELS, ONE]),
+        "best_head": 1,
+        "ensemble": RENAMED,
+        "self_trained": MERGED,
+        "classes": 3,
+    }
+    return Clusterings(**(parts | changes))
+
+
+def test_single_labellings_have_the_names_of_the_report():
+    single = clusterings(best_head=0).single()
+    assert list(single) == ["best_head", "ensemble", "self_trained"]
+    np.testing.assert_array_equal(single["best_head"], LABELS)
+    np.testing.assert_array_equal(single["ensemble"], RENAMED)
+
+
+def test_balanced_accuracy_shows_what_a_small_class_costs():
+    labels = np.array([0] * 8 + [1] * 2, dtype=np.int32)
+    merged = np.zeros(10, dtype=np.int32)
+    found = clusterings(heads=np.stack([labels]), best_head=0, ensemble=labels, self_trained=merged, classes=2)
+    figures = labelled_figures(found, labels)
+    assert (figures["self_trained_acc"], figures["self_trained_balanced_acc"]) == (0.8, 0.5)
+    assert figures["ensemble_balanced_acc"] == 1.0
+
+
+def test_labelled_figures_of_a_hand_made_case():
+    # MERGED: H(class) = ln 3, H(cluster) = ln 3 - 2/3 ln 2 = mutual information. Pairs: of 15, 3 are in one class, 7 in
+    # one cluster, 3 in both; expected by chance 3 * 7 / 15 = 1.4, so ARI = (3 - 1.4) / (5 - 1.4).
+    information = math.log(3) - 2 / 3 * math.log(2)
+    merged_nmi = round(2 * information / (math.log(3) + information), 4)
+    assert labelled_figures(clusterings(), LABELS) == {
+        "best_head_acc": 0.3333,
+        "best_head_nmi": 0.0,
+        "best_head_ari": 0.0,
+        "ensemble_acc": 1.0,
+        "ensemble_nmi": 1.0,
+        "ensemble_ari": 1.0,
+        "self_trained_acc": 0.6667,
+        "self_trained_nmi": merged_nmi,
+        "self_trained_ari": 0.4444,
+        "best_head_balanced_acc": 0.3333,
+        "ensemble_balanced_acc": 1.0,
+        "self_trained_balanced_acc": 0.6667,
+        "heads_mean_acc": 0.6667,
+        "heads_sd_acc": 0.3333,
+        "heads_mean_nmi": 0.5,
+        "heads_sd_nmi": 0.5,
+        "heads_mean_ari": 0.5,
+        "heads_sd_ari": 0.5,
+    }
+
+
+def test_images_of_unknown_class_do_not_count():
+    extra = np.array([1, 0, 2, 2], dtype=np.int32)
+
+    def longer(labelling):
+        return np.concatenate([labelling, extra], axis=-1)
+
+    more = clusterings(
+        heads=np.concatenate([clusterings().heads, np.stack([extra, extra])], axis=1),
+        ensemble=longer(RENAMED),
+        self_trained=longer(MERGED),
+    )
+    labels = np.concatenate([LABELS, np.full(4, -1, dtype=np.int32)])
+    assert labelled_figures(more, labels) == labelled_figures(clusterings(), LABELS)
+
+
+@pytest.fixture
+def noisy():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(5, size=300).astype(np.int32)
+
+    def guess(share):
+        return np.where(rng.random(300) < share, truth, rng.integers(5, size=300)).astype(np.int32)
+
+    found = Clusterings(
+        heads=np.stack([guess(share) for share in (0.5, 0.6, 0.7)]),
+        best_head=2,
+        ensemble=guess(0.8),
+        self_trained=guess(0.9),
+        classes=5,
+    )
+    return found, truth
+
+
+def test_the_numbering_of_clusters_changes_no_figure(noisy):
+    found, truth = noisy
+    rng = np.random.default_rng(1)
+
+    def renumbered(labelling):
+        return rng.permutation(5).astype(np.int32)[labelling]
+
+    other = Clusterings(
+        heads=np.stack([renumbered(head) for head in found.heads]),
+        best_head=found.best_head,
+        ensemble=renumbered(found.ensemble),
+        self_trained=renumbered(found.self_trained),
+        classes=5,
+    )
+    assert (other.ensemble != found.ensemble).any()
+    assert labelled_figures(other, truth) == labelled_figures(found, truth)
+    assert label_free_figures(other, {}) == label_free_figures(found, {})
+
+
+def test_better_clusterings_have_better_figures(noisy):
+    figures = labelled_figures(*noisy)
+    for measure in ("acc", "nmi", "ari"):
+        ordered = [figures[f"{name}_{measure}"] for name in ("best_head", "ensemble", "self_trained")]
+        assert ordered == sorted(ordered)
+        assert figures[f"heads_mean_{measure}"] < figures[f"best_head_{measure}"]
+
+
+def test_label_free_figures_of_a_hand_made_case():
+    # ANMI of MERGED with the heads: geometric mean with LABELS, 0 with ONE.
+    information = math.log(3) - 2 / 3 * math.log(2)
+    anmi = information / math.sqrt(math.log(3) * information) / 2
+    assert label_free_figures(clusterings(), {"ensemble": 0.123456, "self_trained": None}) == {
+        "heads_pairwise_nmi": 0.0,
+        "ensemble_anmi": 0.5,
+        "ensemble_agreement": 0.6667,
+        "self_trained_anmi": round(anmi, 4),
+        "self_trained_kl_to_uniform": round(math.log(3) - information, 4),
+        "self_trained_empty_clusters": 1,
+        "ensemble_silhouette": 0.1235,
+    }
+
+
+def test_heads_that_agree_have_pairwise_nmi_one_and_a_single_head_has_none():
+    assert label_free_figures(clusterings(heads=np.stack([LABELS, RENAMED])), {})["heads_pairwise_nmi"] == 1.0
+    assert "heads_pairwise_nmi" not in label_free_figures(clusterings(heads=LABELS[None], best_head=0), {})
+
+
+def test_label_free_figures_have_no_word_of_labels():
+    names = label_free_figures(clusterings(), {"self_trained": 0.0})
+    assert not [name for name in names if name.endswith(("_acc", "_nmi", "_ari")) and name != "heads_pairwise_nmi"]
+
+
+def test_only_floats_are_rounded():
+    values = {"a": 0.123449, "b": 7, "c": "mcla", "d": None, "e": True}
+    assert rounded(values) == {"a": 0.1234, "b": 7, "c": "mcla", "d": None, "e": True}
+
+
+def test_readable_table_has_a_line_for_every_clustering():
+    figures = {f"{name}_{m}": 0.5 for name in ("best_head", "heads_mean", "ensemble") for m in MEASURES}
+    figures |= {f"self_trained_{m}": value for m, value in zip(MEASURES, (0.91, 0.82, 0.73), strict=True)}
+    lines = readable_table(figures).splitlines()
+    assert lines[0].split() == ["ACC", "NMI", "ARI"]
+    assert len(lines) == 5
+    assert lines[4].split()[-3:] == ["0.9100", "0.8200", "0.7300"]
+    assert readable_table({"ensemble_anmi": 0.4}).split() == ["ensemble_anmi", "0.4"]

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from pipeline_lib.ucls.probe.grid import GridSettings
+from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
+
+COLUMNS = {"cls_-2": (0, 4), "cls": (4, 8)}
+SETTINGS = GridSettings(rates=(0.05, 0.5), batch_size=32, iterations=150, holdout_fraction=0.2)
+
+
+class ArrayFeatures:
+    def __init__(self, array):
+        self.array = array.astype(np.float32)
+        self.count, self.dimension = array.shape
+
+    def rows(self, indices):
+        return self.array[indices]
+
+
+def groups(count, seed):
+    centres = 4 * np.random.default_rng(0).standard_normal((3, 8))
+    rng = np.random.default_rng([seed, 1])
+    labels = rng.integers(3, size=count).astype(np.int32)
+    return centres[labels] + 0.1 * rng.standard_normal((count, 8)), labels
+
+
+def upper_bound(train, held_out, **changes):
+    arguments = {"columns": COLUMNS, "settings": SETTINGS, "device": torch.device("cpu")} | changes
+    return upper_bound_linear_probe(
+        ArrayFeatures(train[0]), train[1], ArrayFeatures(held_out[0]), held_out[1], **arguments
+    )
+
+
+def test_separable_classes_give_one():
+    assert upper_bound(groups(200, 1), groups(150, 2)) == 1.0
+
+
+def test_columns_without_class_token_are_one_input():
+    assert upper_bound(groups(200, 1), groups(150, 2), columns={"pixels": (0, 8)}) == 1.0
+
+
+def test_labels_without_relation_to_the_features_give_chance():
+    train, held_out = groups(300, 1), groups(600, 2)
+    rng = np.random.default_rng(3)
+    shuffled = [(features, rng.permutation(labels)) for features, labels in (train, held_out)]
+    assert upper_bound(*shuffled) == pytest.approx(1 / 3, abs=0.12)
+
+
+def test_the_share_is_that_of_the_held_out_images():
+    features, labels = groups(200, 2)
+    wrong = labels.copy()
+    wrong[:50] = (wrong[:50] + 1) % 3
+    assert upper_bound(groups(200, 1), (features, wrong)) == 0.75
+
+
+@pytest.mark.parametrize("side", ["train", "held_out"])
+def test_images_of_unknown_class_are_neither_trained_on_nor_scored(side):
+    sides = {"train": groups(200, 1), "held_out": groups(150, 2)}
+    features, labels = sides[side]
+    # Unlabelled images in the places of other classes: taken as any class, they would cost accuracy.
+    sides[side] = np.concatenate([features, -features]), np.concatenate([labels, np.full_like(labels, -1)])
+    assert upper_bound(sides["train"], sides["held_out"]) == 1.0
+
+
+def test_a_class_that_only_held_out_images_have_is_counted_as_missed():
+    features, labels = groups(200, 2)
+    unseen = labels.copy()
+    unseen[:20] = 3
+    assert upper_bound(groups(200, 1), (features, unseen)) == 0.9
