@@ -1,7 +1,7 @@
 """Print a digest of every artifact and figure: ``python -m commands.digests > before``, later ``--against before``.
 
-Two states of code or settings that should give the same results are compared by these lines. Of ``meta.json`` all counts
-but ``made_by``, which records settings and versions.
+Two states of code or settings that should give the same results are compared by these lines. Of ``meta.json`` all
+counts but ``made_by``, which records settings and versions.
 """
 
 from __future__ import annotations
