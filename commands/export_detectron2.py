@@ -33,7 +33,10 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     model, configuration = arguments.output / "weights.pkl", arguments.output / "config.yaml"
     write_weights(model, weights)
-    write_configuration(configuration, detectron2_configuration(checkpoint, params.detection, str(model.absolute())))
+    seed = params.segins_suite.seed
+    write_configuration(
+        configuration, detectron2_configuration(checkpoint, params.detection, str(model.absolute()), seed)
+    )
     groups = layers(weights)
     for group in groups:
         print(f"{group.name}: {' x '.join(map(str, group.shape))}, {len(group.normalisation)} of its normalisation")

@@ -50,7 +50,15 @@ def main() -> None:
         print(f"{checkpoint.architecture}: mmsegmentation dilates its blocks in another way than this pipeline")
     for mode in params.segmentation.modes:
         configuration = output / f"{mode}.py"
-        values = mmseg_configuration(checkpoint, params.segmentation, folder, weights, frozen=mode == "frozen")
+        values = mmseg_configuration(
+            checkpoint,
+            params.segmentation,
+            folder,
+            weights,
+            frozen=mode == "frozen",
+            seed=params.segins_suite.seed,
+            workers=params.machine.worker_count,
+        )
         write_configuration(configuration, values)
         print(f"{mode}: {configuration}")
         if arguments.train:

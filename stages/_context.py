@@ -10,31 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.params.params import Params, load_params
 
-MACHINE_SETTINGS = {
-    "workers",
-    "threads",
-    "device",
-    "query_rows",
-    "base_rows",
-    "features_in_memory_gb",
-    "images_in_memory_gb",
-    "checkpoint_seconds",
+Option = Literal["data", "method", "given", "start", "target"]
+_HELP = {
+    "data": "data set, of segins_suite.sets in params.yaml",
+    "method": "pretraining method, of segins_suite.method",
+    "given": "checkpoint that is not trained here, of segins_suite.given",
+    "start": "checkpoint that the transfer starts from, of segins_suite.start",
+    "target": "data set with boxes and masks, of segins_suite.target",
 }
-
-
-def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without those of the machine, which decide no result; likewise in the sections below."""
-    return {
-        key: deciding(value) if isinstance(value, Mapping) else value
-        for key, value in settings.items()
-        if key not in MACHINE_SETTINGS
-    }
 
 
 @dataclass(frozen=True)
@@ -88,13 +77,18 @@ class StageContext:
         """Masks artifact of the run's method."""
         return self.root / "data" / "masks" / self.data / self.method
 
+    @property
+    def seed(self) -> int:
+        """Seed of the chain."""
+        return self.params.suite.seed
+
     def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """What ``meta.json`` records of the origin.
 
-        Settings of the machine are left out: they do not decide the result, and equal artifacts have to have equal
-        bytes, so that DVC runs nothing downstream again when only they change.
+        Settings of the machine are not among it: they decide no result, and equal artifacts have to have equal bytes,
+        so that DVC runs nothing downstream again when only they change.
         """
-        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": deciding(settings)}
+        return {"stage": self.stage, "data": self.data, "backbone": self.backbone, "settings": dict(settings)}
 
     def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
         """Write ``metrics/<run>/<stage>.json``, with no times in it: equal results make equal files."""
@@ -177,3 +171,86 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted; run the same command again (training goes on where it stopped)", file=sys.stderr)
         sys.exit(130)
+
+
+@dataclass(frozen=True)
+class SegInsContext(StageContext):
+    """Parameters and paths of one SegIns stage."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the chain."""
+        return self.params.segins_suite.seed
+
+    def made_by(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What ``meta.json`` records of the origin: also method, start and target."""
+        names = {key: getattr(self, key) for key in ("method", "start", "target") if getattr(self, key)}
+        made = super().made_by(settings)
+        made.pop("backbone")
+        return made | names
+
+    def write_metrics(self, values: Mapping[str, Any], name: str | None = None) -> None:
+        """Write ``metrics/segins/<data>/<stage>[-method][-start][-target].json``, with no times in it."""
+        parts = (name or self.stage, self.method, self.start, self.target)
+        file = "-".join(part for part in parts if part) + ".json"
+        write_json(self.root / "metrics" / "segins" / self.data / file, values)
+
+    def transfer(self, kind: str) -> Path:
+        """Artifact of a transfer, below ``data/transfer/<data>``, which the report depends on as a whole."""
+        return self.root / "data" / "transfer" / self.data / f"{kind}-{self.start}-{self.target}"
+
+
+def segins_context(stage: str, description: str, options: Sequence[Option]) -> SegInsContext:
+    """Parse the command line; what is not given is the first of its list in ``segins_suite``.
+
+    Args:
+        stage: Name of the stage.
+        description: One sentence for ``--help``.
+        options: Which of data, method, given, start and target the stage has.
+
+    Returns:
+        The context; ``given`` is in its ``start``.
+
+    Raises:
+        UserError: A name is unknown or params.yaml is not valid.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=description)
+    for option in options:
+        parser.add_argument(f"--{option}", help=_HELP[option])
+    arguments = vars(parser.parse_args())
+    params = load_params()
+    chosen: dict[str, str] = {option: _chosen(params, option, arguments[option]) for option in options}
+    if "given" in chosen:
+        chosen["start"] = chosen.pop("given")
+    return SegInsContext(
+        stage,
+        params,
+        chosen.get("data", ""),
+        "",
+        method=chosen.get("method", ""),
+        start=chosen.get("start", ""),
+        target=chosen.get("target", ""),
+    )
+
+
+def _chosen(params: Params, option: Option, given: str | None) -> str:
+    suite = params.segins_suite
+    allowed: tuple[str, ...] = suite.sets if option == "data" else getattr(suite, option)
+    if given is not None and given not in allowed:
+        raise UserError(f"--{option} {given}: not one of {', '.join(allowed)}")
+    return given or allowed[0]
+
+
+def run_segins_stage(
+    run: Callable[[SegInsContext], None], stage: str, description: str, options: Sequence[Option]
+) -> None:
+    """Run a stage from the command line; what the user can mend ends it with one line and exit code 1.
+
+    Args:
+        run: The stage.
+        stage: Its name.
+        description: One sentence for ``--help``.
+        options: Which of data, method, given, start and target the stage has.
+    """
+    with one_line_errors():
+        run(segins_context(stage, description, options))

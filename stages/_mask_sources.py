@@ -12,7 +12,6 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.segins.masks import colours
 from pipeline_lib.segins.masks.batches import ImageBatch, ImageInput
@@ -21,7 +20,7 @@ from pipeline_lib.segins.masks.network import checkpoint_network
 from pipeline_lib.segins.masks.sources import PseudoMask, contracam_masks, control_masks, oracle_masks, tokencut_masks
 from pipeline_lib.segins.masks.tokencut import SIMILARITY
 from pipeline_lib.segins.masks.truth import ImageTruth, image_truth
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 _NO_INPUT = ImageInput(1, 1, (0, 0, 0), (1, 1, 1))
 """For masks that no network makes."""
@@ -66,12 +65,10 @@ def _contracam(context: SegInsContext, fabric: Any) -> MaskSource:
 
 def _tokencut(context: SegInsContext, fabric: Any) -> MaskSource:
     section = context.params.masks
-    facts = context.params.backbones.get(section.backbone)
-    if facts is None:
+    if section.backbone not in context.params.backbones:
         allowed = ", ".join(context.params.backbones)
         raise UserError(f"masks.backbone = {section.backbone}: not one of {allowed}")
-    weights = WeightsConfig(**facts.weights.model_dump())
-    backbone = build_backbone(BackboneConfig(**(facts.model_dump() | {"weights": weights, "name": section.backbone})))
+    backbone = build_backbone(context.params.backbones[section.backbone])
     extractor, seen = AttentionExtractor(backbone, section.projection), backbone.preprocessing
     grid = extractor.grid(seen.height, seen.width)
     similarity = SIMILARITY if section.similarity == "auto" else section.similarity

@@ -15,8 +15,7 @@ from pipeline_lib.images.decoding import decode
 from pipeline_lib.segins.pretraining.run import build_pretrainer, final_metrics, trained_weights
 from pipeline_lib.segins.pretraining.settings import MocoSettings, SegInsSettings, SimSiamSettings
 from pipeline_lib.segins.pretraining.training import Pretrainer
-from stages._context import deciding
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 
 def method_settings(context: SegInsContext) -> SimSiamSettings | MocoSettings:
@@ -34,13 +33,14 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         masks: Pseudo-masks; None for the baseline.
     """
     section, own = context.params.pretrain, method_settings(context)
-    fabric = runtime.start(section.device, section.precision, section.seed)
+    machine, seed = context.params.machine, context.seed
+    fabric = runtime.start(machine.device, section.precision, seed)
     dataset = open_dataset(context.images())
-    settings: dict[str, Any] = {"pretrain": section.model_dump(), context.method: own.model_dump()}
+    settings: dict[str, Any] = {"seed": seed, "pretrain": section.model_dump(), context.method: own.model_dump()}
     if segins is not None:
         settings["segins"] = segins.model_dump(by_alias=True)
     state = _resumable_state(context, settings, fabric.world_size, masks)
-    trainer = build_pretrainer(fabric, section, own, segins, dataset, masks, decode)
+    trainer = build_pretrainer(fabric, section, own, segins, dataset, masks, decode, seed, machine)
     stored = state.load()
     if stored is not None:
         trainer.resume(stored)
@@ -76,5 +76,5 @@ def _resumable_state(
     # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
     code = [Path(pipeline_lib.__file__).parent]
     inputs = [context.images()] if masks is None else [context.images(), masks.folder]
-    fingerprint = run_fingerprint(deciding(settings) | {"processes": processes}, code, inputs)
-    return ResumableState(context.stage, fingerprint, context.params.pretrain.checkpoint_seconds)
+    fingerprint = run_fingerprint(settings | {"processes": processes}, code, inputs)
+    return ResumableState(context.stage, fingerprint, context.params.machine.checkpoint_seconds)

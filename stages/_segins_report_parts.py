@@ -16,7 +16,7 @@ from pipeline_lib.experiments.segins_measures import METHODS
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.segins.comparisons import write_detections, write_segmentations
 from pipeline_lib.reports.segins.page import Picture
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 
 def stage_origins(context: SegInsContext) -> dict[str, dict[str, Any]]:

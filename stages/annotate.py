@@ -6,12 +6,12 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.images.objects import prepare_objects
 from pipeline_lib.images.preparation import prepare_dataset
 from pipeline_lib.images.sources.registry import open_annotated_source
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:
     """Write ``data/annotated/<data>/images`` and ``data/annotated/<data>/objects``."""
-    section = context.params.prepare
+    section, workers = context.params.prepare, context.params.machine.worker_count
     facts = context.params.datasets[context.data]
     made_by = context.made_by(section.model_dump() | facts.recorded())
     annotated = open_annotated_source(facts.source, context.artifact("raw"), **facts.reading())
@@ -22,11 +22,11 @@ def run(context: SegInsContext) -> None:
         val_fraction=section.val_fraction,
         limit_per_split=section.limit_per_split,
         seed=section.seed,
-        workers=section.workers,
+        workers=workers,
         made_by=made_by,
     )
     objects = prepare_objects(
-        annotated, open_dataset(context.images()), context.objects(), workers=section.workers, made_by=made_by
+        annotated, open_dataset(context.images()), context.objects(), workers=workers, made_by=made_by
     )
     context.write_metrics(images | objects)
     context.report(

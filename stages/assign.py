@@ -14,7 +14,7 @@ from stages._context import StageContext, run_stage
 def run(context: StageContext) -> None:
     """Run the teacher, which is what is used for inference, over all features."""
     section = context.params.assign
-    fabric = runtime.start(section.device)
+    fabric = runtime.start(context.params.machine.device)
     dataset = open_dataset(context.artifact("datasets"))
     features = open_features(context.artifact("features"))
     heads = open_heads(context.artifact("heads"))
@@ -29,7 +29,6 @@ def run(context: StageContext) -> None:
             temperature=heads.temperature,
             probabilities=section.probabilities,
             best_head=heads.best_head,
-            block_rows=section.batch_size,
             device=fabric.device,
         )
         splits[split] = (rows.count, blocks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +25,6 @@ from pipeline_lib.ucls.heads.upper_bound import ChosenRows, upper_bound_heads
 from pipeline_lib.ucls.neighbors.upper_bound import UpperBoundNeighbors
 from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
 from stages._context import StageContext, chosen_blocks, run_stage
-from stages._linear_grid import grid_settings
 
 SPLIT = "val"
 Labels = NDArray[np.int32]
@@ -47,35 +45,37 @@ def with_labels(
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
         settings = heads.model_copy(update=section.true_neighbor_training())
-        budget = int(heads.features_in_memory_gb * 2**30)
+        budget = context.params.machine.memory_bytes
         classes = open_class_count(context.artifact("classes")).classes
-        found = upper_bound_heads(fabric, ChosenRows(train, true.rows), held_out, true.draw, classes, settings, budget)
+        chosen = ChosenRows(train, true.rows)
+        found = upper_bound_heads(fabric, chosen, held_out, true.draw, classes, settings, context.seed, budget)
         figures |= upper_bound_neighbor_figures(found.heads, found.best_head, labels)
     figures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
-    if section.linear_probe:
+    if section.linear_probe_iterations:
         every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
-        grid = replace(grid_settings(probe, every.count), iterations=section.linear_probe_iterations)
+        length = {"iterations": section.linear_probe_iterations}
+        grid = probe.fitted(every.count).model_copy(update=length)
         figures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
-            every, train_labels, other, labels, every.columns, grid, fabric.device
+            every, train_labels, other, labels, every.columns, grid, context.seed, fabric.device
         )
     return rounded(figures)
 
 
 def run(context: StageContext) -> None:
     """Cluster the val split by the rivals; with labels known, add the upper bounds."""
-    section, knn = context.params.bounds, context.params.knn
+    section, seen, seed = context.params.bounds, context.params.features, context.seed
     classes = open_class_count(context.artifact("classes")).classes
-    fabric = runtime.start(section.device, "float32", section.seed)
+    fabric = runtime.start(context.params.machine.device, "float32", seed)
     features, dataset = open_features(context.artifact("features")), open_dataset(context.artifact("datasets"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
     train, held_out = features.split("train", blocks), features.split(SPLIT, blocks)
-    search_space = partial(SearchSpace, centre=knn.centre, normalise_blocks=knn.normalise_blocks)
+    search_space = partial(SearchSpace, centre=seen.centre, normalise_blocks=seen.normalise_blocks)
     space = search_space(train)
     other = search_space(held_out, mean=space.mean)
-    kmeans = fit_kmeans(space, classes, restarts=section.kmeans_restarts, seed=section.seed)
+    kmeans = fit_kmeans(space, classes, restarts=section.kmeans_restarts, seed=seed)
     clusters, scores = {"kmeans": kmeans.predict(other)}, {}
     if section.turtle.steps:
-        turtle = choose_turtle(train, classes, section.turtle, seed=section.seed, device=fabric.device)
+        turtle = choose_turtle(train, classes, section.turtle, seed=seed, device=fabric.device)
         clusters["turtle"], scores = turtle.fit.predict(held_out), turtle.scores
     write_bounds(
         context.artifact("bounds"),
@@ -84,10 +84,9 @@ def run(context: StageContext) -> None:
         labels=clusters,
         classes=classes,
         turtle_scores=scores,
-        made_by=context.made_by(section.model_dump() | {"blocks": list(blocks)}),
+        made_by=context.made_by(section.model_dump() | {"blocks": list(blocks), "seed": seed}),
     )
-    sample, seed = section.silhouette_sample, section.seed
-    silhouettes = {name: sampled_silhouette(other, found, sample, seed) for name, found in clusters.items()}
+    silhouettes = {name: sampled_silhouette(other, found, seed=seed) for name, found in clusters.items()}
     figures = label_free_bounds(clusters, classes, silhouettes)
     labels, train_labels = dataset.oracle_labels(SPLIT), dataset.oracle_labels("train")
     if labels is not None:

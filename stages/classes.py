@@ -15,27 +15,19 @@ from stages._context import StageContext, chosen_blocks, run_stage
 
 def choose(context: StageContext) -> None:
     """Score the candidates on the train split and write the artifact."""
-    section, knn = context.params.classes, context.params.knn
+    section, seen = context.params.classes, context.params.features
     features = open_features(context.artifact("features"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
-    space = SearchSpace(features.split("train", blocks), centre=knn.centre, normalise_blocks=knn.normalise_blocks)
-    found = score_class_counts(
-        space,
-        minimum=section.min,
-        maximum=section.max,
-        sample=section.sample,
-        neighbors=section.neighbors,
-        restarts=section.restarts,
-        seed=section.seed,
-    )
-    space_settings = {"blocks": list(blocks), "centre": knn.centre, "normalise_blocks": knn.normalise_blocks}
+    space = SearchSpace(features.split("train", blocks), centre=seen.centre, normalise_blocks=seen.normalise_blocks)
+    found = score_class_counts(space, section, seed=context.seed)
+    settings = section.model_dump() | seen.model_dump() | {"blocks": list(blocks), "seed": context.seed}
     write_class_count(
         context.artifact("classes"),
         classes=found.classes,
         candidates=found.candidates,
         scores=found.scores,
         spread=found.spread,
-        made_by=context.made_by(section.model_dump() | space_settings | {"images": found.images}),
+        made_by=context.made_by(settings | {"images": found.images}),
     )
 
 

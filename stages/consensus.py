@@ -7,7 +7,6 @@ from typing import Any
 from pipeline_lib.artifacts.assignments import open_assignments
 from pipeline_lib.artifacts.consensus import write_consensus
 from pipeline_lib.ucls.consensus.ensemble import build_consensus
-from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from stages._context import StageContext, run_stage
 
 
@@ -26,8 +25,8 @@ def run(context: StageContext) -> None:
             methods=section.methods,
             choose=choose,
             mean_probability=assignments.probability(split) if aligned else None,
-            settings=ConsensusSettings(vertex_weight=section.vertex_weight),
-            seed=section.seed,
+            settings=section,
+            seed=context.seed,
         )
         choose = result.chosen
         splits[split] = result.for_artifact(assignments.ids(split))
@@ -44,7 +43,7 @@ def run(context: StageContext) -> None:
         classes=assignments.classes,
         chosen=choose,
         settings=result.recorded_settings,
-        made_by=context.made_by(section.model_dump()),
+        made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
     )
     context.write_metrics({"chosen": choose, **metrics})
     context.report(f"chosen: {choose}; {', '.join(times)}")

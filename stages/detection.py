@@ -19,34 +19,33 @@ from pipeline_lib.segins.transfer.detection.inference import detect
 from pipeline_lib.segins.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
 from pipeline_lib.segins.transfer.detection.training import DetectionTrainer
 from pipeline_lib.segins.transfer.spread import spread_rows
-from stages._context import deciding
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:
     """Train, or go on from where an interrupted run of the same settings stopped; then test."""
-    section = context.params.detection
-    fabric = runtime.start(section.device, "float32", section.seed)
+    section, machine = context.params.detection, context.params.machine
+    fabric = runtime.start(machine.device, "float32", context.seed)
     dataset, objects = open_dataset(context.images(context.target)), open_objects(context.objects(context.target))
     check_objects(objects, section)
     split = evaluation_split(dataset)
     checkpoint = open_checkpoint(context.checkpoint(context.start))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    samples = TrainingSamples.of(dataset, objects, normalisation, section)
-    detector = build_detector(
-        checkpoint.architecture, checkpoint.backbone(), len(objects.class_names), section, str(checkpoint.folder)
-    )
-    trainer = DetectionTrainer(fabric, section, detector, samples)
+    samples = TrainingSamples.of(dataset, objects, normalisation, section, context.seed)
+    weights, where = checkpoint.backbone(), str(checkpoint.folder)
+    classes = len(objects.class_names)
+    detector = build_detector(checkpoint.architecture, weights, classes, section, where, context.seed)
+    trainer = DetectionTrainer(fabric, section, detector, samples, machine.worker_count)
     inputs = [dataset.folder, objects.folder, checkpoint.folder]
-    facts = deciding(section.model_dump()) | {"processes": fabric.world_size}
+    facts = section.model_dump() | {"seed": context.seed, "processes": fabric.world_size}
     code = [Path(pipeline_lib.__file__).parent]
-    state = ResumableState("detection", run_fingerprint(facts, code, inputs), section.checkpoint_seconds)
+    state = ResumableState("detection", run_fingerprint(facts, code, inputs), machine.checkpoint_seconds)
     history = trained(context, trainer, state)
     if not fabric.is_global_zero:
         return
     rows = spread_rows(dataset.splits[split], section.test_images)
     tested = EvaluationSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
-    detections = detect(trainer.detector, tested, section.batch_size, section.workers, fabric.device)
+    detections = detect(trainer.detector, tested, section.batch_size, machine.worker_count, fabric.device)
     scores = evaluate_detections(detections, objects, section)
     write_detections(
         context.transfer("detection"),
@@ -56,7 +55,7 @@ def run(context: SegInsContext) -> None:
         metrics=scores.metrics,
         class_precision=scores.class_precision,
         history=history,
-        made_by=context.made_by(section.model_dump()),
+        made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
     )
     told = {"metric": section.metric, "iterations": section.iterations, "loss": history[-1]["loss"]}
     context.write_metrics(scores.metrics | told | {"test_images": len(rows), "detections": len(detections)})

@@ -18,14 +18,14 @@ SPLIT = "val"
 
 def run(context: StageContext) -> None:
     """Evaluate on the val split; labels, where known, are used here and in the bounds only."""
-    section, knn = context.params.evaluate, context.params.knn
+    seen = context.params.features
     classes = open_class_count(context.artifact("classes")).classes
     features = open_features(context.artifact("features"))
     assignments = open_assignments(context.artifact("assignments"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
-    train = SearchSpace(features.split("train", blocks), centre=knn.centre, normalise_blocks=knn.normalise_blocks)
+    train = SearchSpace(features.split("train", blocks), centre=seen.centre, normalise_blocks=seen.normalise_blocks)
     held_out = SearchSpace(
-        features.split(SPLIT, blocks), centre=knn.centre, normalise_blocks=knn.normalise_blocks, mean=train.mean
+        features.split(SPLIT, blocks), centre=seen.centre, normalise_blocks=seen.normalise_blocks, mean=train.mean
     )
     clusterings = Clusterings(
         heads=assignments.labels(SPLIT),
@@ -34,7 +34,7 @@ def run(context: StageContext) -> None:
         self_trained=open_classifier(context.artifact("classifier")).predictions(SPLIT).clusters,
         classes=classes,
     )
-    silhouette = sampled_silhouette(held_out, clusterings.self_trained, section.silhouette_sample, section.seed)
+    silhouette = sampled_silhouette(held_out, clusterings.self_trained, seed=context.seed)
     figures = label_free_figures(clusterings, {"self_trained": silhouette})
     labels = open_dataset(context.artifact("datasets")).oracle_labels(SPLIT)
     if labels is not None:

@@ -6,7 +6,6 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import FeaturesWriter
 from pipeline_lib.artifacts.folder import file_digest
 from pipeline_lib.backbones.build import build_backbone
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extraction import extract_features
 from pipeline_lib.base import runtime
 from pipeline_lib.images.decoding import decode
@@ -16,16 +15,12 @@ from stages._context import StageContext, run_stage
 
 def run(context: StageContext) -> None:
     """Run the backbone, in one process or in those that torchrun launched."""
-    section = context.params.extract
-    facts = context.params.backbones[context.backbone]
-    fabric = runtime.start(section.device, section.precision)
+    section, machine = context.params.extract, context.params.machine
+    fabric = runtime.start(machine.device, section.precision)
     folder = context.artifact("datasets")
     dataset = open_dataset(folder)
-    config = BackboneConfig(
-        **(facts.model_dump() | {"weights": WeightsConfig(**facts.weights.model_dump()), "name": context.backbone})
-    )
     width, height = decode(dataset.image("train", 0)).size
-    backbone = build_backbone(config, native_size=(height, width))
+    backbone = build_backbone(context.params.backbones[context.backbone], native_size=(height, width))
     writer = FeaturesWriter(
         context.artifact("features"),
         splits=dataset.splits,
@@ -40,7 +35,7 @@ def run(context: StageContext) -> None:
     figures = extract_features(
         fabric,
         backbone.extractor,
-        lambda split, rows: image_loader(dataset, split, rows, transform, section.batch_size, section.workers),
+        lambda split, rows: image_loader(dataset, split, rows, transform, section.batch_size, machine.worker_count),
         writer,
     )
     if fabric.is_global_zero:

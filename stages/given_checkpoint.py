@@ -10,16 +10,15 @@ from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.backbones.state_files import read_state
 from pipeline_lib.segins.resnet.build import build_resnet
 from pipeline_lib.segins.resnet.state_files import ResNetState, check_architecture, resnet_state
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:
     """Write the checkpoint that ``checkpoints.<name>`` describes."""
     given = context.params.checkpoints[context.start]
-    pretrain = context.params.pretrain
     if given.source == "random" or given.path is None:
-        architecture = pretrain.architecture if given.architecture == "auto" else given.architecture
-        torch.manual_seed(pretrain.seed)
+        architecture = context.params.pretrain.architecture if given.architecture == "auto" else given.architecture
+        torch.manual_seed(context.seed)
         found = ResNetState(architecture, None, dict(build_resnet(architecture).state_dict()), None)
     else:
         where = f"checkpoints.{context.start}.path = {given.path}"
@@ -33,7 +32,7 @@ def run(context: SegInsContext) -> None:
         backbone=found.backbone,
         projector=found.projector,
         history=[],
-        made_by=context.made_by(given.model_dump() | {"seed": pretrain.seed}),
+        made_by=context.made_by(given.model_dump() | {"seed": context.seed}),
     )
     context.report(f"{found.architecture}, {given.source if given.path is None else given.path}")
 

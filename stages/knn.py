@@ -18,11 +18,11 @@ from stages._context import StageContext, chosen_blocks, run_stage
 
 def run(context: StageContext) -> None:
     """Search, write the lists, report their lengths and, where labels are known, how often they are right."""
-    section = context.params.knn
+    section, seen, machine = context.params.knn, context.params.features, context.params.machine
     features = open_features(context.artifact("features"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
     train = features.split("train", blocks)
-    space = SearchSpace(train, centre=section.centre, normalise_blocks=section.normalise_blocks)
+    space = SearchSpace(train, centre=seen.centre, normalise_blocks=seen.normalise_blocks)
     classes = open_class_count(context.artifact("classes")).classes
     components = fitted_components(section.components, space.dimension, space.count, classes)
     if components is not None:
@@ -33,9 +33,9 @@ def run(context: StageContext) -> None:
     if not section.adaptive:
         threshold = 1.0
     elif threshold == "auto":
-        threshold = choose_threshold(space, classes, shared=section.shared_neighbors, seed=section.seed).threshold
-    settings = section.model_dump() | {"blocks": list(blocks), "k_min": k_min, "k_max": k_max, "threshold": threshold}
-    settings |= {"components": components}
+        threshold = choose_threshold(space, classes, shared=section.shared_neighbors, seed=context.seed).threshold
+    settings = section.model_dump() | seen.model_dump() | {"blocks": list(blocks), "seed": context.seed}
+    settings |= {"k_min": k_min, "k_max": k_max, "threshold": threshold, "components": components}
     metrics = find_neighbors(
         space,
         context.artifact("neighbors"),
@@ -44,11 +44,10 @@ def run(context: StageContext) -> None:
         k_max=k_max,
         adaptive=section.adaptive,
         index=section.index,
-        threads=section.threads,
-        device=section.device,
-        query_rows=section.query_rows,
-        base_rows=section.base_rows,
-        seed=section.seed,
+        threads=machine.thread_count,
+        device=machine.device,
+        budget=machine.memory_bytes,
+        seed=context.seed,
         made_by=context.made_by(settings),
     )
     labels = open_dataset(context.artifact("datasets")).oracle_labels("train")

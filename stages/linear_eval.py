@@ -8,19 +8,27 @@ from pipeline_lib.base import runtime
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.resnet.build import build_resnet, load_backbone
 from pipeline_lib.segins.transfer.linear.evaluation import linear_evaluation
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:
     """Evaluate one checkpoint."""
     section = context.params.linear_eval
-    fabric = runtime.start(section.device, "float32", section.seed)
+    fabric = runtime.start(context.params.machine.device, "float32", context.seed)
     dataset = open_dataset(context.images())
     checkpoint = open_checkpoint(context.checkpoint(context.start))
     model = build_resnet(checkpoint.architecture)
     load_backbone(model, checkpoint.backbone(), str(checkpoint.folder))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    figures = linear_evaluation(model.to(fabric.device), dataset, normalisation, section, fabric.device)
+    figures = linear_evaluation(
+        model.to(fabric.device),
+        dataset,
+        normalisation,
+        section,
+        fabric.device,
+        seed=context.seed,
+        workers=context.params.machine.worker_count,
+    )
     context.write_metrics({name: round(value, 4) for name, value in figures.items()})
     context.report(", ".join(f"{name} {100 * figures[name]:.1f}" for name in ("top1", "top5", "knn_acc")))
 

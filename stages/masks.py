@@ -15,14 +15,14 @@ from pipeline_lib.reports.segins.mask_gallery import MaskSample, sample_rows, wr
 from pipeline_lib.segins.masks.batches import image_batches
 from pipeline_lib.segins.masks.collecting import CollectedMasks
 from pipeline_lib.segins.masks.truth import image_truth
+from stages._context import SegInsContext, run_segins_stage
 from stages._mask_sources import mask_source
-from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:
     """Make the masks, score them and draw some."""
-    section = context.params.masks
-    fabric = runtime.start(section.device, seed=section.seed)
+    section, machine = context.params.masks, context.params.machine
+    fabric = runtime.start(machine.device, seed=context.seed)
     dataset, objects = open_dataset(context.images()), open_objects(context.objects())
     ids = dataset.ids("train")
     read = partial(_decoded, dataset)
@@ -33,8 +33,8 @@ def run(context: SegInsContext) -> None:
         source.image_input,
         batch_size=section.batch_size,
         longest_side=section.longest_side,
-        seed=section.seed,
-        workers=section.workers,
+        seed=context.seed,
+        workers=machine.worker_count,
     )
     collected = CollectedMasks(
         len(ids),
@@ -51,7 +51,7 @@ def run(context: SegInsContext) -> None:
         dataset,
         source=section.source,
         threshold=source.facts.get("threshold"),
-        made_by=context.made_by(section.model_dump()),
+        made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
     )
     samples = []
     for row, (made, truth) in sorted(collected.samples.items()):

@@ -19,7 +19,7 @@ def run(context: StageContext) -> None:
         val_fraction=section.val_fraction,
         limit_per_split=section.limit_per_split,
         seed=section.seed,
-        workers=section.workers,
+        workers=context.params.machine.worker_count,
         made_by=context.made_by(section.model_dump() | facts.recorded()),
     )
     context.write_metrics(metrics)

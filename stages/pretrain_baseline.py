@@ -7,8 +7,8 @@ from pathlib import Path
 from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.backbones.state_files import read_state
 from pipeline_lib.segins.resnet.state_files import check_architecture, check_method, resnet_state
+from stages._context import SegInsContext, run_segins_stage
 from stages._pretraining import method_settings, train
-from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

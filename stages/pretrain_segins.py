@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.masks import open_masks
+from stages._context import SegInsContext, run_segins_stage
 from stages._pretraining import train
-from stages._segins_context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

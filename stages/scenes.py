@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline_lib.images.scenes.writing import write_scenes
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 
 def run(context: SegInsContext) -> None:

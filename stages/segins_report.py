@@ -14,7 +14,7 @@ from pipeline_lib.reports.segins.figures import figures_by_start, flat_metrics
 from pipeline_lib.reports.segins.page import Picture, SegInsFacts, segins_page
 from pipeline_lib.reports.segins.pretrainings import collapsed, network_text
 from pipeline_lib.reports.segins.tables import thesis_tables
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 from stages._segins_report_parts import comparison_pictures, stage_origins
 
 

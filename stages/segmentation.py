@@ -20,15 +20,14 @@ from pipeline_lib.segins.transfer.segmentation.model import build_segmenter
 from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
 from pipeline_lib.segins.transfer.spread import spread_rows
-from stages._context import deciding
-from stages._segins_context import SegInsContext, run_segins_stage
+from stages._context import SegInsContext, run_segins_stage
 
 SPLIT = "val"
 
 
 def run(context: SegInsContext) -> None:
     """Train and test each mode, or go on from where an interrupted run of the same settings stopped."""
-    section = context.params.segmentation
+    section, machine = context.params.segmentation, context.params.machine
     images, maps = context.images(context.target), context.objects(context.target)
     dataset, objects = open_dataset(images), open_objects(maps)
     checkpoint = open_checkpoint(context.checkpoint(context.start))
@@ -41,21 +40,21 @@ def run(context: SegInsContext) -> None:
         normalisation,
         short_side=section.short_side,
         crop_size=section.crop_size,
-        seed=section.seed,
+        seed=context.seed,
     )
     code, inputs = [Path(pipeline_lib.__file__).parent], [images, maps, checkpoint.folder]
     states: list[ResumableState] = []
     modes: dict[str, SegmentedMode] = {}
     metrics: dict[str, Any] = {}
     for mode in section.modes:
-        fingerprint = run_fingerprint(deciding(section.model_dump()) | {"mode": mode}, code, inputs)
-        states.append(ResumableState("segmentation", fingerprint, section.checkpoint_seconds))
-        fabric = runtime.start(section.device, "float32", section.seed)
+        fingerprint = run_fingerprint(section.model_dump() | {"seed": context.seed, "mode": mode}, code, inputs)
+        states.append(ResumableState("segmentation", fingerprint, machine.checkpoint_seconds))
+        fabric = runtime.start(machine.device, "float32", context.seed)
         trainer = _trained(context, checkpoint, len(objects.class_names) + 1, mode, crops, states[-1], fabric)
         modes[mode], figures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
         metrics |= {f"{mode}_{name}": round(value, 4) for name, value in figures.items()}
         context.report(f"{mode}: {section.iterations} steps, mIoU {100 * figures['miou']:.1f}")
-    made_by = context.made_by(section.model_dump())
+    made_by = context.made_by(section.model_dump() | {"seed": context.seed})
     folder = context.transfer("segmentation")
     write_segmentations(folder, modes, class_names=objects.class_names, split=SPLIT, made_by=made_by)
     context.write_metrics(metrics | {"iterations": section.iterations, "test_images": len(tested)})
@@ -77,7 +76,7 @@ def _trained(
     segmenter = build_segmenter(
         checkpoint.architecture, weights, classes, where, frozen=mode == "frozen", stage=section.stage
     )
-    trainer = SegmentationTrainer(fabric, section, segmenter, crops)
+    trainer = SegmentationTrainer(fabric, section, segmenter, crops, context.params.machine.worker_count)
     stored = state.load()
     if stored is not None:
         trainer.resume(stored)

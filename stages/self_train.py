@@ -16,13 +16,12 @@ from pipeline_lib.ucls.probe.classifier import predict_in_blocks
 from pipeline_lib.ucls.probe.features import dinov2_inputs
 from pipeline_lib.ucls.probe.training import train_linear_grid
 from stages._context import StageContext, run_stage
-from stages._linear_grid import grid_settings
 
 
 def run(context: StageContext) -> None:
     """Train the grid, choose by held-out consensus labels, predict all splits."""
     section = context.params.self_train
-    fabric = runtime.start(section.device, "float32", section.seed)
+    fabric = runtime.start(context.params.machine.device, "float32", context.seed)
     dataset = open_dataset(context.artifact("datasets"))
     features = open_features(context.artifact("features"))
     consensus = open_consensus(context.artifact("consensus"))
@@ -33,7 +32,8 @@ def run(context: StageContext) -> None:
         dinov2_inputs(train.columns),
         consensus.labels("train"),
         open_class_count(context.artifact("classes")).classes,
-        grid_settings(section, train.count),
+        section.fitted(train.count),
+        seed=context.seed,
         sample_weights=consensus.agreement("train") if section.weighting == "agreement" else None,
         device=fabric.device,
     )
@@ -55,7 +55,7 @@ def run(context: StageContext) -> None:
         grid=grid.table(),
         chosen=chosen.name,
         predictions={split: predicted(split) for split in features.splits},
-        made_by=context.made_by(section.model_dump()),
+        made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
     )
     held_out = [value for value in grid.held_out_accuracy if value is not None]
     context.write_metrics(

@@ -17,13 +17,13 @@ from pipeline_lib.ucls.heads.model import HeadShape
 from pipeline_lib.ucls.heads.pairs import PairSampler, fitted_batch_size
 from pipeline_lib.ucls.heads.start import chosen_start, spectral_starts
 from pipeline_lib.ucls.heads.training import HeadTrainer
-from stages._context import StageContext, chosen_blocks, deciding, run_stage
+from stages._context import StageContext, chosen_blocks, run_stage
 
 
 def run(context: StageContext) -> None:
     """Train, or go on from where an interrupted run of the same settings stopped."""
-    section = context.params.train_heads
-    fabric = runtime.start(section.device, "float32", section.seed)
+    section, machine = context.params.train_heads, context.params.machine
+    fabric = runtime.start(machine.device, "float32", context.seed)
     features = open_features(context.artifact("features"))
     neighbors = open_neighbors(context.artifact("neighbors"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
@@ -31,20 +31,20 @@ def run(context: StageContext) -> None:
     classes = open_class_count(context.artifact("classes")).classes
     shape = HeadShape.of(section, train.dimension, train.count, classes)
     batch_size = fitted_batch_size(section.batch_size, train.count, fabric.world_size)
-    sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, section.seed)
-    rows = FeatureRows(train, fabric.device, int(section.features_in_memory_gb * 2**30))
-    settings = section.model_dump()
+    sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, context.seed)
+    rows = FeatureRows(train, fabric.device, machine.memory_bytes)
+    settings = section.model_dump() | {"seed": context.seed}
     # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
     code = [Path(pipeline_lib.__file__).parent]
     inputs = [context.artifact("features"), context.artifact("neighbors")]
     processes = {"processes": fabric.world_size, "batch_size": batch_size}
-    fingerprint = run_fingerprint(deciding(settings) | asdict(shape) | processes, code, inputs)
-    state = ResumableState("train_heads", fingerprint, section.checkpoint_seconds)
+    fingerprint = run_fingerprint(settings | asdict(shape) | processes, code, inputs)
+    state = ResumableState("train_heads", fingerprint, machine.checkpoint_seconds)
     stored = state.load()
     start = chosen_start(section.start, train.count, shape.classes)
     clusters = None
     if start == "spectral" and stored is None:
-        clusters = spectral_starts(neighbors, shape.classes, section.heads, section.seed)
+        clusters = spectral_starts(neighbors, shape.classes, section.heads, context.seed)
     trainer = HeadTrainer(fabric, section, shape, sampler, rows, clusters)
     if stored is not None:
         trainer.resume(stored)

@@ -15,7 +15,7 @@ from pipeline_lib.artifacts.folder import META, file_digest
 from pipeline_lib.artifacts.resume import run_fingerprint
 from pipeline_lib.base.errors import MissingFileError
 from pipeline_lib.params.params import Params
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 _RAW = Path("data/raw")
 

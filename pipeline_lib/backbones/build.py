@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ import timm
 import torch
 from torch import nn
 
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extractors import FeatureExtractor, PixelExtractor, PooledExtractor, TransformerExtractor
 from pipeline_lib.backbones.loading import is_vision_transformer, load_in_order, load_state
 from pipeline_lib.backbones.model_hub import hub_file
 from pipeline_lib.backbones.onnx_files import read_onnx_state
 from pipeline_lib.backbones.packaged import packaged_file
 from pipeline_lib.backbones.preprocessing import ImageTransform, Preprocessing
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.backbones.state_files import read_state, state_digest
 from pipeline_lib.base.errors import UserError
 
@@ -37,7 +37,7 @@ class Backbone:
         digest: Digest of the loaded weights; ``None`` for pixels.
     """
 
-    config: BackboneConfig
+    config: BackboneSettings
     extractor: FeatureExtractor
     preprocessing: Preprocessing
     digest: str | None
@@ -52,7 +52,7 @@ class Backbone:
         return {
             "name": self.config.name,
             "model": self.config.model,
-            "weights": asdict(self.config.weights) | {"blake2b": self.digest},
+            "weights": self.config.weights.model_dump() | {"blake2b": self.digest},
             "image_size": self.config.image_size,
             "registers": int(getattr(model, "num_reg_tokens", 0)),
             "last_blocks": self.config.last_blocks,
@@ -61,7 +61,7 @@ class Backbone:
         }
 
 
-def build_backbone(config: BackboneConfig, native_size: tuple[int, int] | None = None) -> Backbone:
+def build_backbone(config: BackboneSettings, native_size: tuple[int, int] | None = None) -> Backbone:
     """Build the model and load its weights.
 
     Args:
@@ -81,7 +81,7 @@ def build_backbone(config: BackboneConfig, native_size: tuple[int, int] | None =
         raise UserError(f"{config.parameter('blocks')}: {config.model} has no block {error.args[0]}") from None
 
 
-def rebuilt(facts: Mapping[str, Any], weights: WeightsConfig | None = None) -> Backbone:
+def rebuilt(facts: Mapping[str, Any], weights: WeightsSettings | None = None) -> Backbone:
     """Build the backbone of an artifact again, to extract features of new images.
 
     Args:
@@ -97,9 +97,10 @@ def rebuilt(facts: Mapping[str, Any], weights: WeightsConfig | None = None) -> B
     """
     recorded = facts["weights"]
     preprocessing = Preprocessing.from_fields(facts["preprocessing"])
-    config = BackboneConfig(
+    config = BackboneSettings(
         model=facts["model"],
-        weights=weights or WeightsConfig(recorded["source"], recorded["path"], recorded["package"]),
+        weights=weights
+        or WeightsSettings(source=recorded["source"], path=recorded["path"], package=recorded["package"]),
         image_size=facts["image_size"],
         blocks=tuple(facts["blocks"]),
         last_blocks=facts["last_blocks"],
@@ -114,7 +115,7 @@ def rebuilt(facts: Mapping[str, Any], weights: WeightsConfig | None = None) -> B
     return replace(backbone, preprocessing=preprocessing)
 
 
-def _pixels(config: BackboneConfig, native_size: tuple[int, int] | None) -> Backbone:
+def _pixels(config: BackboneSettings, native_size: tuple[int, int] | None) -> Backbone:
     if config.image_size is not None:
         preprocessing = Preprocessing(config.image_size, config.image_size, "squash", interpolation="bilinear")
     elif native_size is not None:
@@ -126,7 +127,7 @@ def _pixels(config: BackboneConfig, native_size: tuple[int, int] | None) -> Back
     return Backbone(config, extractor, preprocessing, None)
 
 
-def _timm(config: BackboneConfig) -> Backbone:
+def _timm(config: BackboneSettings) -> Backbone:
     pretrained = _pretrained_facts(config)
     model = _with_weights(config, pretrained).eval().requires_grad_(False)
     size = _image_size(config, pretrained, model)
@@ -152,7 +153,7 @@ def _timm(config: BackboneConfig) -> Backbone:
     return Backbone(config, PooledExtractor(model, pooled.shape[1], config.blocks), preprocessing, digest)
 
 
-def _pretrained_facts(config: BackboneConfig) -> dict[str, Any]:
+def _pretrained_facts(config: BackboneSettings) -> dict[str, Any]:
     """What timm says of the model and, with a tag, of those weights."""
     parameter = f"{config.parameter('model')} = {config.model}"
     architecture, _, tag = config.model.partition(".")
@@ -170,7 +171,7 @@ def _pretrained_facts(config: BackboneConfig) -> dict[str, Any]:
     return known
 
 
-def _with_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.Module:
+def _with_weights(config: BackboneSettings, pretrained: Mapping[str, Any]) -> nn.Module:
     """The timm model without classifier, with its weights."""
     weights = config.weights
     if weights.source == "package":
@@ -187,7 +188,7 @@ def _with_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.M
     return model
 
 
-def _with_packaged_weights(config: BackboneConfig, pretrained: Mapping[str, Any]) -> nn.Module:
+def _with_packaged_weights(config: BackboneSettings, pretrained: Mapping[str, Any]) -> nn.Module:
     path = packaged_file(config)
     parameter = config.parameter("weights.package")
     where = f"{parameter} = {config.weights.package}"
@@ -201,7 +202,7 @@ def _with_packaged_weights(config: BackboneConfig, pretrained: Mapping[str, Any]
     return model
 
 
-def _create(config: BackboneConfig, pretrained: Mapping[str, Any], keep_classifier: bool = False) -> nn.Module:
+def _create(config: BackboneSettings, pretrained: Mapping[str, Any], keep_classifier: bool = False) -> nn.Module:
     options: dict[str, Any] = {} if keep_classifier else {"num_classes": 0}
     if config.image_size is not None and pretrained.get("fixed_input_size"):
         options["img_size"] = config.image_size
@@ -215,7 +216,7 @@ def _create(config: BackboneConfig, pretrained: Mapping[str, Any], keep_classifi
     return model
 
 
-def _image_size(config: BackboneConfig, pretrained: Mapping[str, Any], model: nn.Module) -> tuple[int, int]:
+def _image_size(config: BackboneSettings, pretrained: Mapping[str, Any], model: nn.Module) -> tuple[int, int]:
     size = tuple(pretrained["input_size"][1:]) if config.image_size is None else (config.image_size,) * 2
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if is_vision_transformer(model) and patch is not None and any(s % p for s, p in zip(size, patch, strict=True)):

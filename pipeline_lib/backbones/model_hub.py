@@ -13,14 +13,14 @@ import huggingface_hub
 from huggingface_hub import constants
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from pipeline_lib.backbones.config import BackboneConfig
+from pipeline_lib.backbones.settings import BackboneSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _SECONDS = 10.0
 
 
-def hub_file(config: BackboneConfig, pretrained: Mapping[str, Any]) -> Path:
+def hub_file(config: BackboneSettings, pretrained: Mapping[str, Any]) -> Path:
     """Find the weights in the local cache, or download them.
 
     Args:
@@ -77,7 +77,7 @@ def _unreachable() -> str | None:
     return None
 
 
-def _what_to_do(config: BackboneConfig, repository: str, file: str, url: str | None, reason: str) -> str:
+def _what_to_do(config: BackboneSettings, repository: str, file: str, url: str | None, reason: str) -> str:
     official = f" (or the official {url.rsplit('/', 1)[-1]})" if url else ""
     target = f"weights/{config.name}{Path(file).suffix}"
     return (

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.backbones.config import BackboneConfig
+from pipeline_lib.backbones.settings import BackboneSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 
@@ -36,7 +36,7 @@ PACKAGES = {
 }
 
 
-def packaged_file(config: BackboneConfig) -> Path:
+def packaged_file(config: BackboneSettings) -> Path:
     """Find the weight file of ``config.weights.package`` without importing the package.
 
     Raises:

@@ -6,54 +6,51 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipeline_lib.backbones.settings import BackboneSettings, ExtractSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.base.settings import Settings
+from pipeline_lib.features.settings import FeatureSettings
 from pipeline_lib.images.scenes.settings import SceneSettings
+from pipeline_lib.images.settings import PrepareSettings
+from pipeline_lib.images.sources.settings import DatasetFacts
 from pipeline_lib.params.complaints import explained
-from pipeline_lib.params.facts import Backbone, Dataset, GivenCheckpoint
-from pipeline_lib.params.sections import (
-    Assign,
-    Bounds,
-    Classes,
-    Consensus,
-    Evaluate,
-    Extract,
-    Features,
-    Knn,
-    Prepare,
-    SegInsSuite,
-    SelfTrain,
-    Suite,
-    TrainHeads,
-)
+from pipeline_lib.params.suites import SegInsSuite, Suite
 from pipeline_lib.segins.masks.settings import MaskSettings
 from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
+from pipeline_lib.segins.resnet.settings import GivenCheckpoint
 from pipeline_lib.segins.transfer.settings import DetectionSettings, LinearEvalSettings, SegmentationSettings
+from pipeline_lib.ucls.bounds.settings import BoundsSettings
+from pipeline_lib.ucls.class_count.settings import ClassCountSettings
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings
+from pipeline_lib.ucls.heads.settings import AssignSettings, HeadSettings
+from pipeline_lib.ucls.neighbors.settings import NeighborSettings
+from pipeline_lib.ucls.probe.settings import SelfTrainSettings
 
 Section = TypeVar("Section", bound=BaseModel)
 
 
 class Params(Settings):
-    """The whole of ``params.yaml``."""
+    """The whole of ``params.yaml``; each section is declared in the folder where it acts."""
 
     suite: Suite
-    launcher: str
-    prepare: Prepare
-    extract: Extract
-    features: Features
-    classes: Classes
-    knn: Knn
-    train_heads: TrainHeads
-    assign: Assign
-    consensus: Consensus
-    self_train: SelfTrain
-    bounds: Bounds
-    evaluate: Evaluate
     segins_suite: SegInsSuite
+    launcher: str
+    machine: MachineSettings
+    prepare: PrepareSettings
+    extract: ExtractSettings
+    features: FeatureSettings
+    classes: ClassCountSettings
+    knn: NeighborSettings
+    train_heads: HeadSettings
+    assign: AssignSettings
+    consensus: ConsensusSettings
+    self_train: SelfTrainSettings
+    bounds: BoundsSettings
     scenes: SceneSettings
     pretrain: PretrainSettings
     simsiam: SimSiamSettings
@@ -64,8 +61,17 @@ class Params(Settings):
     detection: DetectionSettings
     segmentation: SegmentationSettings
     checkpoints: dict[str, GivenCheckpoint]
-    datasets: dict[str, Dataset]
-    backbones: dict[str, Backbone]
+    datasets: dict[str, DatasetFacts]
+    backbones: dict[str, BackboneSettings]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _backbones_know_their_keys(cls, values: Any) -> Any:
+        backbones = values.get("backbones") if isinstance(values, dict) else None
+        if not isinstance(backbones, dict):
+            return values
+        named = {key: {**facts, "name": key} if isinstance(facts, dict) else facts for key, facts in backbones.items()}
+        return {**values, "backbones": named}
 
 
 def _validated(model: type[Section], value: Any) -> Section:

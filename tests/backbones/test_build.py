@@ -9,10 +9,10 @@ from PIL import Image
 from torch import nn
 
 from pipeline_lib.backbones.build import build_backbone, rebuilt
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 
-NO_WEIGHTS = WeightsConfig("none")
+NO_WEIGHTS = WeightsSettings(source="none")
 THESIS_MODELS = [
     *(
         f"vit_{size}_patch14{registers}_dinov2.lvd142m"
@@ -40,7 +40,7 @@ def test_the_architecture_for_msn_weights_is_the_one_that_was_released() -> None
 
 
 def test_dinov2_is_built_for_the_image_size_asked_for() -> None:
-    config = BackboneConfig("vit_small_patch14_reg4_dinov2.lvd142m", NO_WEIGHTS, image_size=56)
+    config = BackboneSettings(model="vit_small_patch14_reg4_dinov2.lvd142m", weights=NO_WEIGHTS, image_size=56)
     backbone = build_backbone(config)
     assert backbone.extractor.model.pos_embed.shape == (1, 16, 384)
     assert backbone.preprocessing.height == backbone.preprocessing.width == 56
@@ -54,14 +54,19 @@ def test_dinov2_is_built_for_the_image_size_asked_for() -> None:
 
 
 def test_the_model_keeps_its_own_image_size_where_none_is_given() -> None:
-    backbone = build_backbone(BackboneConfig("vit_tiny_patch16_224", NO_WEIGHTS, last_blocks=1))
+    backbone = build_backbone(BackboneSettings(model="vit_tiny_patch16_224", weights=NO_WEIGHTS, last_blocks=1))
     assert (backbone.preprocessing.height, backbone.preprocessing.width) == (224, 224)
     assert list(backbone.extractor.widths) == ["cls", "patch_mean"]
 
 
 def test_settings_override_the_preprocessing_of_timm() -> None:
-    config = BackboneConfig(
-        "resnet18", NO_WEIGHTS, image_size=64, crop_fraction=0.5, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0)
+    config = BackboneSettings(
+        model="resnet18",
+        weights=NO_WEIGHTS,
+        image_size=64,
+        crop_fraction=0.5,
+        mean=(0.1, 0.2, 0.3),
+        std=(1.0, 2.0, 3.0),
     )
     preprocessing = build_backbone(config).preprocessing
     assert preprocessing.crop_fraction == 0.5
@@ -70,7 +75,7 @@ def test_settings_override_the_preprocessing_of_timm() -> None:
 
 
 def test_other_models_give_what_they_feed_their_classifier() -> None:
-    backbone = build_backbone(BackboneConfig("resnet18", NO_WEIGHTS, image_size=32))
+    backbone = build_backbone(BackboneSettings(model="resnet18", weights=NO_WEIGHTS, image_size=32))
     assert backbone.extractor.blocks == {"pooled": (0, 512)}
     images = torch.randn(2, 3, 32, 32)
     with torch.inference_mode():
@@ -79,7 +84,7 @@ def test_other_models_give_what_they_feed_their_classifier() -> None:
 
 
 def test_random_weights_do_not_depend_on_the_seed_of_the_stage() -> None:
-    config = BackboneConfig("resnet18", NO_WEIGHTS, image_size=32)
+    config = BackboneSettings(model="resnet18", weights=NO_WEIGHTS, image_size=32)
     torch.manual_seed(1)
     first = build_backbone(config)
     state = torch.random.get_rng_state()
@@ -91,9 +96,9 @@ def test_random_weights_do_not_depend_on_the_seed_of_the_stage() -> None:
 def test_a_backbone_is_rebuilt_from_the_facts_that_artifacts_record(tmp_path: Path) -> None:
     options = {"img_size": 32, "num_classes": 0}
     torch.save(timm.create_model("vit_tiny_patch16_224", **options).state_dict(), tmp_path / "w.pth")
-    config = BackboneConfig(
-        "vit_tiny_patch16_224",
-        WeightsConfig("file", path=str(tmp_path / "w.pth")),
+    config = BackboneSettings(
+        model="vit_tiny_patch16_224",
+        weights=WeightsSettings(source="file", path=str(tmp_path / "w.pth")),
         image_size=32,
         crop_fraction=0.8,
         blocks=("cls_-2", "cls"),
@@ -111,15 +116,15 @@ def test_a_backbone_is_rebuilt_from_the_facts_that_artifacts_record(tmp_path: Pa
     (tmp_path / "w.pth").rename(tmp_path / "moved.pth")
     with pytest.raises(MissingFileError, match=r"backbones\.tiny\.weights\.path = .*w\.pth: no such file"):
         rebuilt(facts)
-    assert rebuilt(facts, WeightsConfig("file", path=str(tmp_path / "moved.pth"))).digest == first.digest
+    assert rebuilt(facts, WeightsSettings(source="file", path=str(tmp_path / "moved.pth"))).digest == first.digest
     with pytest.raises(UserError, match=r"backbones\.tiny\.weights: expected weights with blake2b"):
         rebuilt(facts, NO_WEIGHTS)
 
 
 def test_pixels_of_digits_are_64_columns() -> None:
     for config, native in (
-        (BackboneConfig("pixels_grey"), (8, 8)),
-        (BackboneConfig("pixels_grey", image_size=8), None),
+        (BackboneSettings(model="pixels_grey"), (8, 8)),
+        (BackboneSettings(model="pixels_grey", image_size=8), None),
     ):
         backbone = build_backbone(config, native)
         assert backbone.extractor.blocks == {"pixels": (0, 64)}
@@ -128,9 +133,9 @@ def test_pixels_of_digits_are_64_columns() -> None:
         expected = torch.from_numpy(np.array(picture)).flatten() / 255
         torch.testing.assert_close(features, expected)
         assert rebuilt(backbone.facts()).preprocessing == backbone.preprocessing
-    assert build_backbone(BackboneConfig("pixels_rgb", image_size=8)).extractor.dimension == 192
+    assert build_backbone(BackboneSettings(model="pixels_rgb", image_size=8)).extractor.dimension == 192
     with pytest.raises(UserError, match=r"image_size is not set and the size of the images is not known"):
-        build_backbone(BackboneConfig("pixels_grey"))
+        build_backbone(BackboneSettings(model="pixels_grey"))
 
 
 @pytest.mark.parametrize(
@@ -148,7 +153,7 @@ def test_pixels_of_digits_are_64_columns() -> None:
 )
 def test_impossible_settings_are_refused_in_one_line(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        build_backbone(BackboneConfig(weights=NO_WEIGHTS, name="b", **options))  # type: ignore[arg-type]
+        build_backbone(BackboneSettings(weights=NO_WEIGHTS, name="b", **options))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -156,11 +161,11 @@ def test_impossible_settings_are_refused_in_one_line(options: dict[str, object],
     ("options", "message"),
     [
         (
-            {"weights": WeightsConfig("file")},
+            {"weights": WeightsSettings(source="file")},
             r"backbones\.b\.weights\.path is not set; weights\.source = file needs it",
         ),
-        ({"weights": WeightsConfig("package")}, r"backbones\.b\.weights\.package is not set"),
-        ({"weights": WeightsConfig("web")}, r"weights\.source = 'web': allowed are hub, file, package, none"),
+        ({"weights": WeightsSettings(source="package")}, r"backbones\.b\.weights\.package is not set"),
+        ({"weights": WeightsSettings(source="web")}, r"weights\.source = 'web': allowed are hub, file, package, none"),
         ({"image_size": 0}, "image_size = 0"),
         ({"crop_fraction": 1.5}, r"crop_fraction = 1\.5"),
         ({"last_blocks": 0}, "last_blocks = 0"),
@@ -168,11 +173,13 @@ def test_impossible_settings_are_refused_in_one_line(options: dict[str, object],
 )
 def test_settings_without_meaning_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        BackboneConfig("resnet18", name="b", **options)  # type: ignore[arg-type]
+        BackboneSettings(model="resnet18", name="b", **options)  # type: ignore[arg-type]
 
 
 def test_a_weight_file_that_does_not_fit_names_the_file(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "w.pth")
-    config = BackboneConfig("resnet18", WeightsConfig("file", path=str(tmp_path / "w.pth")), name="b")
+    config = BackboneSettings(
+        model="resnet18", weights=WeightsSettings(source="file", path=str(tmp_path / "w.pth")), name="b"
+    )
     with pytest.raises(UserError, match=r"backbones\.b\.weights\.path = .*w\.pth: tensors do not fit .*2 unexpected"):
         build_backbone(config)

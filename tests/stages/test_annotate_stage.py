@@ -11,7 +11,7 @@ from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.images.sources.imagenet import class_list
 from pipeline_lib.params.params import load_params
 from stages import annotate, scenes
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 SMALL = {"scenes.train": 10, "scenes.val": 4, "scenes.side": 40}
 

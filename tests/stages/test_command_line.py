@@ -3,10 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pipeline_lib.params.sections import Features
 
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
-from pipeline_lib.params.sections import Features
 from stages._context import StageContext, chosen_blocks, run_stage, stage_context
 
 AVAILABLE = {"cls_-2": (0, 4), "cls": (4, 8), "patch_mean": (8, 12)}

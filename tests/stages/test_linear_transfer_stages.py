@@ -18,7 +18,7 @@ from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
 from stages import linear_eval, segmentation
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 SMALL = {
     "linear_eval.image_size": 32,

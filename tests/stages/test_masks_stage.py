@@ -20,7 +20,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet
 from stages import masks
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 COUNT, HEIGHT, WIDTH = 9, 40, 56
 TINY_VIT = {"backbones.tiny.model": "vit_tiny_patch16_224", "backbones.tiny.weights.source": "none"}

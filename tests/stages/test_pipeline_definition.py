@@ -5,11 +5,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from pipeline_lib.params.sections import SelfTrain
 from ruamel.yaml import YAML
 
 from commands.deps import code_deps
 from pipeline_lib.params.params import Params, load_params
-from pipeline_lib.params.sections import SelfTrain
 from pipeline_lib.ucls.heads.settings import HeadSettings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -37,10 +37,10 @@ class SceneSettings(Settings):
     most_objects: Count
     object_size: Annotated[tuple[Share, Share], Field(strict=False)]
     backgrounds: Annotated[int, Field(ge=0)]
-    overlap: Share
-    rotation: Annotated[float, Field(ge=0, le=45)]
-    contrast: Annotated[float, Field(ge=0, le=0.5)]
     seed: Annotated[int, Field(ge=0)]
+    overlap: Share = 0.2
+    rotation: Annotated[float, Field(ge=0, le=45)] = 20.0
+    contrast: Annotated[float, Field(ge=0, le=0.5)] = 0.25
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:

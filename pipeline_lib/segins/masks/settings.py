@@ -33,23 +33,17 @@ class MaskSettings(Settings):
         centre_share: Part of the image that the ellipse of ``centre`` covers, as a mask and as a control; at most π/4.
         batch_size: Images a batch; ContraCAM's maps depend on it.
         longest_side: Masks are kept at the image's size, but no larger than this.
-        workers: Processes that decode images; 0 decodes in the stage's own.
-        device: Where to compute.
-        seed: Seed of the order in which batches are put together.
     """
 
     source: Literal["contracam", "tokencut", "colours", "centre", "whole", "oracle"]
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
     image_size: Annotated[int, Field(ge=32)]
-    iterations: Positive
     expand: Literal[1, 2]
     positive: Literal["image", "batch"]
     backbone: str
     projection: Literal["query", "key", "value"]
-    similarity: Literal["auto"] | Annotated[float, Field(gt=-1, lt=1)]
-    centre_share: Annotated[float, Field(gt=0, le=math.pi / 4)]
     batch_size: Annotated[int, Field(ge=2)]
-    longest_side: Positive
-    workers: Annotated[int, Field(ge=0)]
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    seed: Annotated[int, Field(ge=0)]
+    iterations: Positive = 1
+    similarity: Literal["auto"] | Annotated[float, Field(gt=-1, lt=1)] = "auto"
+    centre_share: Annotated[float, Field(gt=0, le=math.pi / 4)] = 0.3
+    longest_side: Positive = 512

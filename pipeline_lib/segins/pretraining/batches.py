@@ -49,13 +49,13 @@ class BatchPlan:
         self._count = count
         self._batch_size = batch_size
         self._part = batch_size // accumulate
-        self._seed = seed
+        self.seed = seed
         self._own = block_of_rank(self._part, rank, processes)
 
     def parts(self, first_epoch: int, first_step: int, epochs: int) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Epoch and own rows of each part, from a step of an epoch to the end of all epochs."""
         for epoch in range(first_epoch, epochs):
-            order = epoch_order(self._count, self._seed, epoch)
+            order = epoch_order(self._count, self.seed, epoch)
             start = first_step if epoch == first_epoch else 0
             for first in range(start * self._batch_size, self.steps * self._batch_size, self._part):
                 yield epoch, order[first + self._own.start : first + self._own.stop]

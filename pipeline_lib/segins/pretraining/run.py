@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.masks import Masks
+from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.segins.pretraining.batches import BatchPlan
 from pipeline_lib.segins.pretraining.images import Decode, ImageStore, SplitImages
 from pipeline_lib.segins.pretraining.method import Method, Segmentation
@@ -35,6 +36,7 @@ def build_method(
     settings: PretrainSettings,
     own: SimSiamSettings | MocoSettings,
     segins: SegInsSettings | None,
+    seed: int,
 ) -> Method:
     """The method that ``own`` holds the settings of, with random weights.
 
@@ -43,6 +45,7 @@ def build_method(
         settings: Settings of pretraining.
         own: Settings of the method.
         segins: Settings of the segmentation branch; None: the baseline.
+        seed: Seed of what the method draws.
 
     Returns:
         The method.
@@ -55,7 +58,7 @@ def build_method(
     if isinstance(own, SimSiamSettings):
         return SimSiam(architecture, own, _segmentation(segins, "simsiam"), stage, device)
     check_moco_batches(own, settings.batch_size, settings.accumulate, fabric.world_size)
-    return MoCo(architecture, own, _segmentation(segins, "moco"), stage, device, fabric.autocast, settings.seed)
+    return MoCo(architecture, own, _segmentation(segins, "moco"), stage, device, fabric.autocast, seed)
 
 
 def _segmentation(segins: SegInsSettings | None, method: Literal["simsiam", "moco"]) -> Segmentation | None:
@@ -70,6 +73,8 @@ def build_pretrainer(
     dataset: Dataset,
     masks: Masks | None,
     decode: Decode,
+    seed: int,
+    machine: MachineSettings,
 ) -> Pretrainer:
     """A pretraining of a data set, ready to run.
 
@@ -81,6 +86,8 @@ def build_pretrainer(
         dataset: The images.
         masks: Pseudo-masks of its training images; None for the baseline.
         decode: From encoded bytes or a path, and the image's name, to an RGB image.
+        seed: Seed of weights, order and views.
+        machine: Workers and memory.
 
     Returns:
         The pretraining.
@@ -89,21 +96,19 @@ def build_pretrainer(
         UserError: The batch does not fit the images, or sizes of MoCo do not fit each other.
     """
     train = dataset.splits.get("train", 0)
-    batches = BatchPlan(
-        train, settings.batch_size, settings.accumulate, settings.seed, fabric.global_rank, fabric.world_size
-    )
-    method = build_method(fabric, settings, own, segins)
+    batches = BatchPlan(train, settings.batch_size, settings.accumulate, seed, fabric.global_rank, fabric.world_size)
+    method = build_method(fabric, settings, own, segins, seed)
     store = ImageStore(
         train,
         SplitImages(dataset, "train", decode),
         None if masks is None else masks.mask,
-        int(settings.images_in_memory_gb * 2**30),
+        machine.memory_bytes,
     )
     store.fill()
     side = None if segins is None else branch_side(settings.global_size, segins.stage)
-    maker = ViewMaker(store, settings, side)
+    maker = ViewMaker(store, settings, side, seed)
     monitor = _monitor(fabric, settings, dataset, store, decode)
-    return Pretrainer(fabric, method, settings, own, maker, batches, monitor)
+    return Pretrainer(fabric, method, settings, own, maker, batches, monitor, machine.worker_count)
 
 
 def _monitor(

@@ -24,15 +24,10 @@ class PretrainSettings(Settings):
         local_scale: Their area as a share of the image.
         epochs: Passes over the training images (500 in the thesis).
         batch_size: Images a step, over all processes and accumulated parts.
-        accumulate: Parts that a batch is worked off in.
         precision: ``bfloat16`` runs convolutions and matrix products in it.
         monitor_every: Epochs between two entries of the history: losses, spread of embeddings, k-NN accuracy.
+        accumulate: Parts that a batch is worked off in.
         monitor_images: Training images that vote in the k-NN accuracy, and at most so many are scored.
-        images_in_memory_gb: Decoded images are kept in memory up to this size, the others decoded at every use.
-        workers: Processes that decode and crop; 0: the training process does.
-        device: Where to train.
-        checkpoint_seconds: Least time between two writes of the resumable state.
-        seed: Seed of weights, order and views.
     """
 
     architecture: Literal["resnet18", "resnet34", "resnet50"]
@@ -43,15 +38,10 @@ class PretrainSettings(Settings):
     local_scale: Scale
     epochs: Positive
     batch_size: Annotated[int, Field(ge=2)]
-    accumulate: Positive
     precision: Literal["float32", "bfloat16"]
     monitor_every: Positive
-    monitor_images: Annotated[int, Field(ge=2)]
-    images_in_memory_gb: Annotated[float, Field(ge=0)]
-    workers: Annotated[int, Field(ge=0)]
-    device: Literal["auto", "cpu", "cuda", "mps"]
-    checkpoint_seconds: Annotated[float, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
+    accumulate: Positive = 1
+    monitor_images: Annotated[int, Field(ge=2)] = 500
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -80,12 +70,12 @@ class SimSiamSettings(Settings):
     """
 
     learning_rate: Annotated[float, Field(gt=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
     projector: Positive
     predictor: Positive
     zero_init_residual: bool
     baseline: str | None
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
 
 
 class MocoSettings(Settings):
@@ -109,15 +99,15 @@ class MocoSettings(Settings):
     """
 
     learning_rate: Annotated[float, Field(gt=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    dimension: Positive
     queue: Positive
     queue_start: Literal["random", "images"]
     key_momentum: Annotated[float, Field(ge=0, lt=1)]
-    temperature: Annotated[float, Field(gt=0)]
     splits: Positive
     baseline: str | None
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    dimension: Positive = 128
+    temperature: Annotated[float, Field(gt=0)] = 0.2
 
 
 class SegInsSettings(Settings):

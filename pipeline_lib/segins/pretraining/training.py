@@ -62,6 +62,7 @@ class Pretrainer:
         maker: Makes the views.
         batches: Which images each step works on.
         monitor: Looks at the network now and then.
+        workers: Processes that decode and crop; 0: this one does.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Pretrainer:
         maker: ViewMaker,
         batches: BatchPlan,
         monitor: Monitor,
+        workers: int,
     ) -> None:
         self.fabric = fabric
         self.method = method
@@ -83,6 +85,7 @@ class Pretrainer:
         self._maker = maker
         self._batches = batches
         self._monitor = monitor
+        self._workers = workers
         self._peak = optimisation.learning_rate * settings.batch_size / _REFERENCE_BATCH
         self._sums = torch.zeros(4, dtype=torch.float64)
         self._watched = 0.0
@@ -168,12 +171,12 @@ class Pretrainer:
     def _views(self, epochs: int) -> ViewBatches:
         """Views of the parts from here to the end of ``epochs``."""
         parts = self._batches.parts(self.epoch, self.step, epochs)
-        return ViewBatches(self._maker, parts, self.settings.workers, self.fabric.device)
+        return ViewBatches(self._maker, parts, self._workers, self.fabric.device)
 
     def _part(self, views: Views, part: int) -> None:
         accumulate = self.settings.accumulate
         number = (self.epoch * self._batches.steps + self.step) * accumulate + part
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(self._batches.seed * 1_000_003 + number)
         last = part == accumulate - 1
         wrapped: Any = self._forward
         with self.fabric.no_backward_sync(wrapped, enabled=not last) if accumulate > 1 else nullcontext():

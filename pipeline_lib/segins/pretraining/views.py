@@ -74,13 +74,14 @@ class ViewMaker:
 
     Args:
         read: Image of a row as uint8 (3, H, W), or (4, H, W) with its pseudo-mask.
-        settings: Sizes and scales of the views, and the seed.
+        settings: Sizes and scales of the views.
         mask_size: Side of the masks that come with the global views; None: no masks.
+        seed: Seed of all that is drawn.
     """
 
-    def __init__(self, read: ReadImage, settings: PretrainSettings, mask_size: int | None) -> None:
+    def __init__(self, read: ReadImage, settings: PretrainSettings, mask_size: int | None, seed: int) -> None:
         self._read = read
-        self._seed = settings.seed
+        self._seed = seed
         self._mask_size = mask_size
         shape = (settings.global_size, settings.global_scale)
         self._shapes = [shape] * GLOBAL_VIEWS

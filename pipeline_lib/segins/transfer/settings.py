@@ -11,8 +11,6 @@ from pipeline_lib.base.settings import Settings
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Milestones = Annotated[tuple[Share, ...], Field(strict=False)]
-Seed = Annotated[int, Field(ge=0)]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class LinearEvalSettings(Settings):
@@ -27,21 +25,15 @@ class LinearEvalSettings(Settings):
         milestones: Shares of the training after which the rate falls to a tenth.
         batch_size: Images a step.
         knn_neighbors: Neighbours of the k-NN classifier.
-        workers: Threads or processes that decode.
-        device: Where to compute.
-        seed: Seed of weights, order and crops.
     """
 
     image_size: Annotated[int, Field(ge=32)]
     augment: bool
     epochs: Positive
     learning_rate: Annotated[float, Field(gt=0)]
-    milestones: Milestones
     batch_size: Positive
-    knn_neighbors: Positive
-    workers: Annotated[int, Field(ge=0)]
-    device: Device
-    seed: Seed
+    milestones: Milestones = (0.6, 0.8)
+    knn_neighbors: Positive = 20
 
 
 class DetectionSettings(Settings):
@@ -68,10 +60,6 @@ class DetectionSettings(Settings):
         precise_batches: Training batches over which the statistics of batch normalisation are taken anew at the end
             (200); 0 keeps the running ones.
         test_images: How many images of the test split are evaluated, evenly spread; ``null`` for all.
-        workers: Processes that decode; 0 decodes in the training process.
-        device: Where to compute.
-        checkpoint_seconds: Least time between two writes of the resumable state.
-        seed: Seed of weights, order and sampling.
     """
 
     masks: bool
@@ -89,14 +77,10 @@ class DetectionSettings(Settings):
     region_size: Annotated[int, Field(ge=2)]
     training_proposals: Positive
     proposals: Positive
-    score_threshold: Annotated[float, Field(ge=0, lt=1)]
-    detections: Positive
     precise_batches: Annotated[int, Field(ge=0)]
     test_images: Positive | None
-    workers: Annotated[int, Field(ge=0)]
-    device: Device
-    checkpoint_seconds: Annotated[float, Field(ge=0)]
-    seed: Seed
+    score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    detections: Positive = 100
 
 
 class SegmentationSettings(Settings):
@@ -113,10 +97,6 @@ class SegmentationSettings(Settings):
         short_side: Side that the shorter side is resized to before the random scale and in testing (512); null: none.
         crop_size: Side of the training crop, pixels (512).
         test_images: Most images that are tested, evenly from the split; null: all.
-        workers: Processes that decode.
-        device: Where to compute.
-        checkpoint_seconds: Least time between two writes of the resumable state.
-        seed: Seed of weights, order and crops.
     """
 
     modes: Annotated[tuple[Literal["frozen", "fine_tuned"], ...], Field(strict=False, min_length=1)]
@@ -128,7 +108,3 @@ class SegmentationSettings(Settings):
     short_side: Positive | None
     crop_size: Annotated[int, Field(ge=32)]
     test_images: Positive | None
-    workers: Annotated[int, Field(ge=0)]
-    device: Device
-    checkpoint_seconds: Annotated[float, Field(ge=0)]
-    seed: Seed

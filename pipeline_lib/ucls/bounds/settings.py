@@ -1,12 +1,12 @@
-"""Settings of TURTLE."""
+"""Settings of rivals and bounds."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import Count, Settings
 
 
 class TurtleSettings(Settings):
@@ -14,8 +14,8 @@ class TurtleSettings(Settings):
 
     Attributes:
         steps: Updates of the task encoder (6,000 in the paper); 0 where TURTLE is not to run.
-        inner_steps: Updates of the linear classifier for each of them.
         batch_size: Images of an update (10,000 in the paper), at most all.
+        inner_steps: Updates of the linear classifier for each of them.
         learning_rate: Adam's rate for the task encoder.
         inner_learning_rate: Adam's rate for the linear classifier.
         entropy_weight: Weight of the entropy of the mean label.
@@ -26,10 +26,36 @@ class TurtleSettings(Settings):
     """
 
     steps: Annotated[int, Field(ge=0)]
-    inner_steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    inner_learning_rate: Annotated[float, Field(gt=0)]
-    entropy_weight: Annotated[float, Field(ge=0)]
-    warm_start: Literal["auto"] | bool
-    scaling: Literal["auto", "none", "standardise"]
+    inner_steps: Annotated[int, Field(ge=1)] = 10
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    inner_learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    entropy_weight: Annotated[float, Field(ge=0)] = 10.0
+    warm_start: Literal["auto"] | bool = "auto"
+    scaling: Literal["auto", "none", "standardise"] = "auto"
+
+
+class BoundsSettings(Settings):
+    """Rivals and bounds on the same features (thesis Table 6.5).
+
+    Attributes:
+        kmeans_restarts: Starts of k-means, of which the one with the least inertia counts.
+        turtle: TURTLE.
+        knn_neighbors: Neighbours that vote on a class, with true labels.
+        true_neighbor_heads: Heads that are trained as in ``train_heads`` on neighbours of the true class; 0: none.
+        true_neighbor_iterations: Length of that training, for right pairs teach fast; null: that of ``train_heads``.
+        linear_probe_iterations: Length of the linear probe, trained as in ``self_train`` on true labels; 0: no probe.
+    """
+
+    turtle: TurtleSettings
+    true_neighbor_heads: Annotated[int, Field(ge=0)]
+    true_neighbor_iterations: Count | None
+    linear_probe_iterations: Annotated[int, Field(ge=0)]
+    kmeans_restarts: Count = 10
+    knn_neighbors: Count = 20
+
+    def true_neighbor_training(self) -> dict[str, Any]:
+        """What training on true neighbours changes in the settings of ``train_heads``: heads and, if given, length."""
+        length = self.true_neighbor_iterations
+        changes: dict[str, Any] = {"heads": self.true_neighbor_heads}
+        return changes if length is None else changes | {"epochs": None, "iterations": length}

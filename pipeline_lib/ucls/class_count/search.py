@@ -16,6 +16,7 @@ from pipeline_lib.base.row_blocks import bounded_row_blocks
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.class_count.criterion import cosine_silhouette, edge_excess
 from pipeline_lib.ucls.class_count.graph import neighbor_graph, spectral_embedding, spectral_partition
+from pipeline_lib.ucls.class_count.settings import ClassCountSettings
 
 IMAGES_PER_NEIGHBOR = 2
 """The sample has this many times ``neighbors`` images for each of the most classes, where the data set has them: most
@@ -64,16 +65,7 @@ def candidate_grid(minimum: int, maximum: int) -> list[int]:
     return grid
 
 
-def score_class_counts(
-    features: FeatureBlocks,
-    *,
-    minimum: int,
-    maximum: int | Literal["auto"],
-    sample: int,
-    neighbors: int,
-    restarts: int,
-    seed: int,
-) -> ClassCountScores:
+def score_class_counts(features: FeatureBlocks, settings: ClassCountSettings, *, seed: int) -> ClassCountScores:
     """Compare numbers of classes by spectral partitions of the graph of nearest neighbours.
 
     For each candidate K the rows are partitioned by k-means on the K leading eigenvectors of the graph (128 at most).
@@ -83,11 +75,7 @@ def score_class_counts(
 
     Args:
         features: Rows of length one (or zeros), n.
-        minimum: Least number of classes, at least 2.
-        maximum: Largest; ``auto`` takes what :func:`fitted_maximum` gives.
-        sample: Rows to look at; more where ``IMAGES_PER_NEIGHBOR`` asks for them.
-        neighbors: Neighbours of a row in the graph; fewer where there are not more rows.
-        restarts: Starts of k-means for each candidate.
+        settings: Candidates, sample, neighbours and restarts.
         seed: Seed of the sample, the eigenvectors and the starts.
 
     Returns:
@@ -96,8 +84,9 @@ def score_class_counts(
     Raises:
         UserError: A number is out of its range, or there are too few rows for the candidates.
     """
-    maximum = _checked_maximum(features.count, minimum, maximum)
-    rows = _sampled(features, max(sample, IMAGES_PER_NEIGHBOR * neighbors * maximum), seed)
+    minimum, neighbors, restarts = settings.min, settings.neighbors, settings.restarts
+    maximum = _checked_maximum(features.count, minimum, settings.max)
+    rows = _sampled(features, max(settings.sample, IMAGES_PER_NEIGHBOR * neighbors * maximum), seed)
     graph = neighbor_graph(rows, min(neighbors, len(rows) - 1))
     embedding = spectral_embedding(graph, min(maximum, _MOST_EIGENVECTORS), seed)
     vectors = _principal_directions(rows, seed)
@@ -131,8 +120,6 @@ class _Scored(NamedTuple):
 def _checked_maximum(images: int, minimum: int, maximum: int | Literal["auto"]) -> int:
     fitted = fitted_maximum(images) if maximum == "auto" else maximum
     name = f"max = auto, here {fitted} for {images} images" if maximum == "auto" else f"max = {maximum}"
-    if minimum < 2:
-        raise UserError(f"classes: min = {minimum}: at least 2 is needed")
     if fitted < minimum:
         raise UserError(f"classes: {name}: at least min = {minimum} is needed")
     if 2 * fitted > images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,7 @@ class ConsensusResult:
     @property
     def recorded_settings(self) -> dict[str, Any]:
         """What the artifact keeps of how the methods worked; JSON values."""
-        return {"tool": self.tool, "seed": self.seed, **asdict(self.settings)}
+        return {"tool": self.tool, "seed": self.seed, **self.settings.model_dump(exclude={"methods", "choose"})}
 
     def for_artifact(self, ids: NDArray[np.int64]) -> ConsensusSplit:
         """The part that the artifact keeps of a split: everything but times.

@@ -1,22 +1,28 @@
-"""Settings of the consensus methods, and how a method says that it cannot run."""
+"""Settings of the consensus, and how a method says that it cannot run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pipeline_lib.base.errors import UserError
+from pydantic import Field, model_validator
+
+from pipeline_lib.base.settings import Count, Settings
+
+MethodName = Literal["cspa", "hgpa", "mcla", "vote", "soft_vote"]
+Natural = Annotated[int, Field(ge=0)]
 
 
 class MethodSkippedError(Exception):
     """A consensus method does not run on this ensemble; the message is the reason, one line."""
 
 
-@dataclass(frozen=True)
-class ConsensusSettings:
-    """How the methods work; all of it is recorded in the artifact.
+class ConsensusSettings(Settings):
+    """Cluster ensembles over the heads (thesis 5.1.2); all of it is recorded in the artifact.
 
     Attributes:
+        methods: Methods that run: CSPA, HGPA and MCLA (Strehl & Ghosh 2002), ``vote`` after matching the heads, and
+            ``soft_vote``, the mean probability of heads that number their clusters alike.
+        choose: The method whose labels count; ``auto``: the one with the highest average NMI with the heads.
         vertex_weight: MCLA's weight of a cluster in the meta-graph: ``unit`` (right for unbalanced classes) or
             ``size`` (Strehl & Ghosh).
         imbalance: How much larger than its share the largest part of a partition may be (Strehl & Ghosh: 0.05).
@@ -34,37 +40,25 @@ class ConsensusSettings:
         vote_reference: What heads are aligned to: MCLA's labels, or the head of this number.
     """
 
+    methods: Annotated[tuple[MethodName, ...], Field(strict=False, min_length=1)] = ("cspa", "hgpa", "mcla", "vote")
+    choose: Literal["auto"] | MethodName = "auto"
     vertex_weight: Literal["unit", "size"] = "unit"
-    imbalance: float = 0.05
-    jaccard_minimum: float = 0.01
-    mcla_runs: int = 5
-    cspa_exact_limit: int = 10_000
-    cspa_neighbors: int = 15
-    cspa_candidates: int = 50
-    cspa_over_partition: tuple[int, ...] = (1, 4)
-    cspa_group_limit: int = 4000
+    imbalance: Annotated[float, Field(gt=0, le=1)] = 0.05
+    jaccard_minimum: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    mcla_runs: Count = 5
+    cspa_exact_limit: Natural = 10_000
+    cspa_neighbors: Count = 15
+    cspa_candidates: Count = 50
+    cspa_over_partition: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] = (1, 4)
+    cspa_group_limit: Count = 4000
     hgpa_tool: Literal["metis", "mtkahypar"] = "metis"
-    hgpa_pin_limit: int = 20_000_000
-    vote_reference: Literal["mcla"] | int = "mcla"
+    hgpa_pin_limit: Natural = 20_000_000
+    vote_reference: Literal["mcla"] | Natural = "mcla"
 
-    def __post_init__(self) -> None:
-        if self.vertex_weight not in ("unit", "size"):
-            raise UserError(f"vertex_weight = {self.vertex_weight}: allowed: unit, size")
-        if self.hgpa_tool not in ("metis", "mtkahypar"):
-            raise UserError(f"hgpa_tool = {self.hgpa_tool}: allowed: metis, mtkahypar")
-        if not 0 < self.imbalance <= 1 or not 0 <= self.jaccard_minimum < 1:
-            raise UserError(
-                f"imbalance = {self.imbalance}, jaccard_minimum = {self.jaccard_minimum}: "
-                "allowed: above 0 to 1, and 0 to below 1"
-            )
-        for name in ("mcla_runs", "cspa_neighbors", "cspa_candidates", "cspa_group_limit"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} = {getattr(self, name)}: allowed: 1 or more")
-        if not self.cspa_over_partition or min(self.cspa_over_partition) < 1:
-            raise UserError(f"cspa_over_partition = {self.cspa_over_partition}: allowed: factors of 1 or more")
-        for name in ("cspa_exact_limit", "hgpa_pin_limit"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} = {getattr(self, name)}: allowed: 0 or more")
-        reference = self.vote_reference
-        if reference != "mcla" and (not isinstance(reference, int) or reference < 0):
-            raise UserError(f"vote_reference = {reference}: allowed: mcla, or the number of a head")
+    @model_validator(mode="after")
+    def _choice_among_methods(self) -> Self:
+        if len(set(self.methods)) < len(self.methods):
+            raise ValueError(f"methods = {list(self.methods)}: none may stand there twice")
+        if self.choose not in ("auto", *self.methods):
+            raise ValueError(f"choose = {self.choose!r}: allowed: auto, {', '.join(self.methods)}")
+        return self

@@ -51,15 +51,15 @@ def mean_agreement(labels: NDArray[np.integer[Any]], heads: NDArray[np.integer[A
 
 
 def sampled_silhouette(
-    features: FeatureBlocks, labels: NDArray[np.integer[Any]], sample: int, seed: int
+    features: FeatureBlocks, labels: NDArray[np.integer[Any]], *, seed: int, sample: int = SILHOUETTE_SAMPLE
 ) -> float | None:
     """Mean silhouette (Rousseeuw 1987) with cosine distance, on a seeded sample of the images.
 
     Args:
         features: Features of n images; only the sample's rows are read.
         labels: Cluster of each image, (n,).
-        sample: Images to take at most; all where there are fewer.
         seed: Seed of the sample.
+        sample: Images to take at most; all where there are fewer.
 
     Returns:
         A value in [-1, 1], or None where it is not defined: the sample lies in one cluster, or every image in its own.

@@ -15,6 +15,8 @@ from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.row_reader import as_tensor
 from pipeline_lib.ucls.heads.model import HeadShape, MultiHeadClassifier
 
+BLOCK_ROWS = 4096
+
 
 def restored_classifier(
     shape: Mapping[str, Any], state: dict[str, Tensor], device: torch.device
@@ -34,8 +36,8 @@ def assign_in_blocks(
     temperature: float,
     probabilities: Literal["best", "all", "mean"],
     best_head: int,
-    block_rows: int,
     device: torch.device,
+    block_rows: int = BLOCK_ROWS,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
     """Assign every image by every head.
 
@@ -46,8 +48,8 @@ def assign_in_blocks(
         temperature: Temperature of the probabilities; assignments do not depend on it.
         probabilities: Which are given: those of the best head, of all heads, or the mean of all heads.
         best_head: The best head.
-        block_rows: Rows at a time.
         device: Device of the classifier.
+        block_rows: Rows at a time.
 
     Yields:
         Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads.

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import PrecisionName, Settings
 
 Auto = Literal["auto"]
 
@@ -25,7 +25,6 @@ class HeadSettings(Settings):
         batch_norm: Batch normalisation before the heads (thesis 5.2.3).
         loss: ``temi`` (thesis Eq. 5.5) or ``scan`` (thesis 6.4.4.4).
         beta: Exponent of the pmi (0.6; 0.55 for CIFAR-20).
-        scan_entropy_weight: Entropy factor of the SCAN loss (4 in the thesis).
         symmetric: Average both directions of a pair (TEMI) instead of one (thesis 5.2.7).
         instance_weights: Weigh pairs by the teacher's agreement (thesis Eq. 5.7).
         student_temperature: Temperature of the student's softmax.
@@ -49,8 +48,8 @@ class HeadSettings(Settings):
         warmup: Share of the iterations with linearly growing rate (0.25 in the thesis).
         frozen_prototype_epochs: First epochs in which the prototypes do not move (1 in TEMI).
         weight_decay: AdamW's weight decay, on weight matrices only.
-        seed: Seed of the initial weights and of the pairs.
         precision: ``bfloat16`` runs the matrix products of the first two layers in it; the rest stays float32.
+        scan_entropy_weight: Entropy factor of the SCAN loss (4 in the thesis).
     """
 
     heads: Annotated[int, Field(ge=1)]
@@ -61,7 +60,6 @@ class HeadSettings(Settings):
     batch_norm: bool
     loss: Literal["temi", "scan"]
     beta: Annotated[float, Field(gt=0, le=1)]
-    scan_entropy_weight: Annotated[float, Field(ge=0)]
     symmetric: bool
     instance_weights: bool
     student_temperature: Annotated[float, Field(gt=0)]
@@ -83,8 +81,8 @@ class HeadSettings(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     frozen_prototype_epochs: Annotated[int, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
-    precision: Literal["float32", "bfloat16"]
+    precision: PrecisionName
+    scan_entropy_weight: Annotated[float, Field(ge=0)] = 4.0
 
     @model_validator(mode="after")
     def _sinkhorn_is_on(self) -> Self:
@@ -100,3 +98,14 @@ class HeadSettings(Settings):
         if self.final_learning_rate > self.learning_rate:
             raise ValueError(f"final_learning_rate must be at most learning_rate = {self.learning_rate}")
         return self
+
+
+class AssignSettings(Settings):
+    """Assignments of every head for every split.
+
+    Attributes:
+        probabilities: What is stored of the heads' probabilities: those of the ``best`` head, of ``all``, or their
+            ``mean``, which the consensus method ``soft_vote`` needs.
+    """
+
+    probabilities: Literal["best", "all", "mean"]

@@ -95,7 +95,7 @@ class HeadTrainer:
         fabric: A launched Fabric.
         settings: Settings.
         shape: Sizes of the classifier.
-        sampler: Pairs of each epoch.
+        sampler: Pairs of each epoch; its seed is that of the initial weights too.
         features: Feature rows on the training device.
         start: Cluster of every training row for each head to start its prototypes at, (H, n); None for a random start.
     """
@@ -117,7 +117,7 @@ class HeadTrainer:
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
         self.head_loss = torch.zeros(shape.heads)
-        student = MultiHeadClassifier(shape, torch.Generator().manual_seed(settings.seed))
+        student = MultiHeadClassifier(shape, torch.Generator().manual_seed(sampler.seed))
         reduction = student.reduction
         reduced = features.fit_components(reduction) if isinstance(reduction, PrincipalComponents) else None
         if isinstance(student.normalisation, FeatureBatchNorm):

@@ -16,8 +16,6 @@ from pipeline_lib.ucls.heads.pairs import Draw, PairSampler, fitted_batch_size
 from pipeline_lib.ucls.heads.settings import HeadSettings
 from pipeline_lib.ucls.heads.training import HeadTrainer
 
-_BLOCK_ROWS = 4096
-
 
 @dataclass(frozen=True)
 class ChosenRows:
@@ -66,6 +64,7 @@ def upper_bound_heads(
     draw: Draw,
     classes: int,
     settings: HeadSettings,
+    seed: int,
     memory_budget: int,
 ) -> UpperBoundHeads:
     """Train heads on drawn neighbours and assign the held-out images by the teacher, as inference does.
@@ -77,6 +76,7 @@ def upper_bound_heads(
         draw: Picks a true neighbour of a training image.
         classes: Number of classes.
         settings: Settings, the number of heads included.
+        seed: Seed of weights and pairs.
         memory_budget: Bytes of features that may be held on the device.
 
     Returns:
@@ -84,7 +84,7 @@ def upper_bound_heads(
     """
     shape = HeadShape.of(settings, train.dimension, train.count, classes)
     batch_size = fitted_batch_size(settings.batch_size, train.count, fabric.world_size)
-    sampler = PairSampler(train.count, batch_size, settings.neighbors_per_image, draw, settings.seed)
+    sampler = PairSampler(train.count, batch_size, settings.neighbors_per_image, draw, seed)
     trained = HeadTrainer(fabric, settings, shape, sampler, FeatureRows(train, fabric.device, memory_budget)).run()
     blocks = assign_in_blocks(
         trained.teacher.eval(),
@@ -93,7 +93,6 @@ def upper_bound_heads(
         temperature=settings.student_temperature,
         probabilities="best",
         best_head=trained.best_head,
-        block_rows=_BLOCK_ROWS,
         device=fabric.device,
     )
     return UpperBoundHeads(np.concatenate([labels for _, labels, _ in blocks], axis=1), trained.best_head)

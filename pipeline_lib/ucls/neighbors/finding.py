@@ -22,6 +22,8 @@ from pipeline_lib.ucls.neighbors.search import ExactSearch
 from pipeline_lib.ucls.neighbors.statistics import list_statistics, mutual_share
 
 EXACT = "exact"
+QUERY_ROWS = 4096
+BASE_ROWS = 65536
 _RECALL_SAMPLE = 256
 
 
@@ -36,9 +38,9 @@ def find_neighbors(
     index: str = EXACT,
     threads: int = 1,
     device: runtime.Device = "auto",
-    query_rows: int = 4096,
-    base_rows: int = 65536,
     budget: int = 4 << 30,
+    query_rows: int = QUERY_ROWS,
+    base_rows: int = BASE_ROWS,
     seed: int = 0,
     made_by: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -57,9 +59,9 @@ def find_neighbors(
         index: ``exact``, or a FAISS factory string (:class:`FactoryIndex`), which is searched on the CPU.
         threads: CPU threads. They do not change the lists of the exact search.
         device: Where exact products are computed; ``auto`` takes CUDA where there is one.
+        budget: Bytes up to which the space is held in memory as float32.
         query_rows: Rows searched for at a time.
         base_rows: Rows of the space that are read at a time.
-        budget: Bytes up to which the space is held in memory as float32.
         seed: Seed of an index's training and of the sample of its recall.
         made_by: Stage, parameters and seed, for ``meta.json``.
 

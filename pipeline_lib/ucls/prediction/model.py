@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pipeline_lib.artifacts.classifier import Classifier
 from pipeline_lib.backbones.build import Backbone, rebuilt
-from pipeline_lib.backbones.config import WeightsConfig
 from pipeline_lib.backbones.extractors import FeatureExtractor
+from pipeline_lib.backbones.settings import WeightsSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.runtime import Precision
 from pipeline_lib.ucls.probe.classifier import LinearClassifier
@@ -121,7 +121,7 @@ def load_model(artifact: Classifier, weights: Path | None = None) -> TrainedMode
             f"allowed: {', '.join(get_args(Precision))}"
         )
     try:
-        backbone = rebuilt(facts, None if weights is None else WeightsConfig("file", path=str(weights)))
+        backbone = rebuilt(facts, None if weights is None else WeightsSettings(source="file", path=str(weights)))
     except MissingFileError as error:
         raise MissingFileError(f"{error}; or name the file with --weights") from None
     columns = feature_input(tuple(name for name, _ in artifact.blocks), backbone.extractor.blocks)

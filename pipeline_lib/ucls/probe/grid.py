@@ -5,51 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.probe.features import FeatureInput
-from pipeline_lib.ucls.probe.scaling import ScalingName
 
-DINOV2_RATES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1)
 MOMENTUM = 0.9
 REFERENCE_BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """How the grid is trained; the defaults are DINOv2's, on one GPU.
-
-    Attributes:
-        rates: Learning rates for 256 samples, multiplied by batch size / 256.
-        batch_size: Samples of an iteration.
-        iterations: Number of iterations.
-        holdout_fraction: Share of the labelled images that the choice is made on, in (0, 1); not trained on.
-        seed: Seed of the held-out images, the order and the initial weights.
-        scaling: How features are scaled; DINOv2 does not.
-
-    Raises:
-        UserError: A value is out of range.
-    """
-
-    rates: tuple[float, ...] = DINOV2_RATES
-    batch_size: int = 128
-    iterations: int = 12_500
-    holdout_fraction: float = 0.1
-    seed: int = 0
-    scaling: ScalingName = "none"
-
-    def __post_init__(self) -> None:
-        for name, value in (("batch_size", self.batch_size), ("iterations", self.iterations)):
-            if value < 1:
-                raise UserError(f"{name} = {value}: allowed: 1 or more")
-        if not 0 < self.holdout_fraction < 1:
-            raise UserError(f"holdout_fraction = {self.holdout_fraction}: allowed: above 0 and below 1")
-        if self.scaling not in get_args(ScalingName):
-            raise UserError(f"scaling = {self.scaling!r}: allowed: {', '.join(get_args(ScalingName))}")
-        for rate in self.rates:
-            if not 0 < rate < math.inf:
-                raise UserError(f"rates: {rate}: allowed: positive numbers")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.probe.batched import BatchedClassifiers
 from pipeline_lib.ucls.probe.classifier import LinearClassifier
 from pipeline_lib.ucls.probe.grid import ClassifierSetting
-from pipeline_lib.ucls.probe.scaling import ScalingName
+from pipeline_lib.ucls.probe.settings import ScalingName
 
 Score = Callable[[NDArray[np.int64], NDArray[np.int32]], float]
 

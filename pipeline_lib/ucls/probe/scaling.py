@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipeline_lib.features.moments import ColumnMoments
-
-ScalingName = Literal["none", "global", "standardise"]
+from pipeline_lib.ucls.probe.settings import ScalingName
 
 
 def scaling_tensors(

@@ -21,7 +21,6 @@ from pipeline_lib.ucls.probe.batched import BatchedClassifiers
 from pipeline_lib.ucls.probe.features import FeatureInput
 from pipeline_lib.ucls.probe.grid import (
     ClassifierSetting,
-    GridSettings,
     classifier_settings,
     cosine_factor,
     scaled_rate,
@@ -29,6 +28,7 @@ from pipeline_lib.ucls.probe.grid import (
 from pipeline_lib.ucls.probe.result import GridResult, Oracle, TrainedInput, best_of
 from pipeline_lib.ucls.probe.sampling import batches, split_rows
 from pipeline_lib.ucls.probe.scaling import scaling_tensors
+from pipeline_lib.ucls.probe.settings import GridSettings
 
 _CHUNK_ELEMENTS = 1 << 22
 _INITIAL_STREAM = 2
@@ -139,27 +139,28 @@ def _initial(
     inputs: Sequence[FeatureInput],
     classes: int,
     settings: GridSettings,
+    seed: int,
     precision: Precision,
     device: torch.device,
 ) -> tuple[TrainedInput, ...]:
     moments = column_moments(features)
     rates = [scaled_rate(rate, settings.batch_size) for rate in settings.rates]
-    seeds = np.random.SeedSequence([settings.seed, _INITIAL_STREAM]).generate_state(len(inputs), np.uint64)
+    seeds = np.random.SeedSequence([seed, _INITIAL_STREAM]).generate_state(len(inputs), np.uint64)
     result = []
-    for one, seed in zip(inputs, seeds, strict=True):
+    for one, own_seed in zip(inputs, seeds, strict=True):
         mean, inverse_scale = scaling_tensors(settings.scaling, moments, one.columns)
-        generator = torch.Generator().manual_seed(int(seed >> np.uint64(1)))
+        generator = torch.Generator().manual_seed(int(own_seed >> np.uint64(1)))
         own = BatchedClassifiers(one.dimension, classes, rates, generator, device, precision)
         result.append(TrainedInput(mean.to(device), inverse_scale.to(device), own))
     return tuple(result)
 
 
-def _train(trainer: _Trainer, rows: NDArray[np.int64], settings: GridSettings, width: int) -> None:
+def _train(trainer: _Trainer, rows: NDArray[np.int64], settings: GridSettings, seed: int, width: int) -> None:
     """All iterations on ``rows``; ``width`` is the number of float32 values that a row takes while it is worked on."""
     per_chunk = max(1, _CHUNK_ELEMENTS // (settings.batch_size * width))
     done = 0
     with progress(range(settings.iterations), "linear grid") as bar:
-        for chunk in batches(rows, settings.batch_size, settings.iterations, per_chunk, settings.seed):
+        for chunk in batches(rows, settings.batch_size, settings.iterations, per_chunk, seed):
             factors = [cosine_factor(i, settings.iterations) for i in range(done, done + len(chunk))]
             trainer.train(chunk, factors)
             done += len(chunk)
@@ -220,6 +221,7 @@ def train_linear_grid(
     classes: int,
     settings: GridSettings,
     *,
+    seed: int = 0,
     sample_weights: NDArray[np.floating[Any]] | None = None,
     oracle: Oracle | None = None,
     precision: Precision = "float32",
@@ -236,7 +238,8 @@ def train_linear_grid(
         inputs: Column sets of the features.
         labels: Pseudo-label or true label of each image, (n,) in [0, classes); images with -1 take no part.
         classes: Number of classes C.
-        settings: Rates, schedule, held-out share, seed and scaling.
+        settings: Rates, schedule, held-out share and scaling.
+        seed: Seed of the held-out images, the order and the initial weights.
         sample_weights: Weight of each image in the loss, (n,), for example the agreement of the consensus.
         oracle: True labels, to report what they would have chosen; they do not change the choice.
         precision: ``bfloat16`` for the matrix products, or ``float32``.
@@ -252,12 +255,12 @@ def train_linear_grid(
     """
     grid = classifier_settings(inputs, settings.rates, settings.batch_size)
     known = _checked_labels(labels, classes, features.count)
-    training, held_out = split_rows(known, settings.holdout_fraction, settings.seed)
+    training, held_out = split_rows(known, settings.holdout_fraction, seed)
     weights = None if sample_weights is None else _checked_weights(sample_weights, training, features.count)
-    trained = _initial(features, inputs, classes, settings, precision, device)
+    trained = _initial(features, inputs, classes, settings, seed, precision, device)
     trainer = _Trainer(inputs, trained, RowReader(features, device, memory_budget), known, weights, device)
     width = sum(one.dimension for one in inputs)
     products = 2 * settings.batch_size * width * len(settings.rates) * classes
     with _fitting_threads(products, device):
-        _train(trainer, training, settings, features.dimension + width)
+        _train(trainer, training, settings, seed, features.dimension + width)
     return _chosen(trainer, trained, grid, known, (training, held_out), oracle, settings)

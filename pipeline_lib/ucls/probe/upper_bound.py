@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.probe.classifier import predict_in_blocks
 from pipeline_lib.ucls.probe.features import dinov2_inputs
-from pipeline_lib.ucls.probe.grid import GridSettings
+from pipeline_lib.ucls.probe.settings import GridSettings
 from pipeline_lib.ucls.probe.training import train_linear_grid
 
 
@@ -22,6 +22,7 @@ def upper_bound_linear_probe(
     held_out_labels: NDArray[np.int32],
     columns: Mapping[str, tuple[int, int]],
     settings: GridSettings,
+    seed: int,
     device: torch.device,
 ) -> float:
     """Accuracy of the linear grid trained on true labels, chosen on held-out training images.
@@ -33,13 +34,14 @@ def upper_bound_linear_probe(
         held_out_labels: Their classes, (m,), -1 where unknown.
         columns: First column and column after the last one of each feature block.
         settings: The grid.
+        seed: Seed of the held-out images, the order and the initial weights.
         device: Where to train.
 
     Returns:
         Share of right predictions among the images with a known class, [0, 1].
     """
     classes = int(max(train_labels.max(), held_out_labels.max())) + 1
-    grid = train_linear_grid(train, dinov2_inputs(columns), train_labels, classes, settings, device=device)
+    grid = train_linear_grid(train, dinov2_inputs(columns), train_labels, classes, settings, seed=seed, device=device)
     chosen = grid.settings[grid.chosen].input
     predicted = np.concatenate([b.labels for b in predict_in_blocks(grid.classifier(), held_out, chosen)])
     known = held_out_labels >= 0

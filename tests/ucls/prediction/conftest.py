@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pipeline_lib.params.facts import Backbone, Weights
 
 from pipeline_lib.artifacts.classifier import Classifier, open_classifier
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, write_consensus
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.params.facts import Backbone, Weights
 from pipeline_lib.params.params import load_params
 from stages import classes, extract, self_train
 from stages._context import StageContext

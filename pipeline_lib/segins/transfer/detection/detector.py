@@ -76,7 +76,7 @@ class Detector(nn.Module):
 
 
 def build_detector(
-    architecture: str, backbone: Mapping[str, Tensor], classes: int, settings: DetectionSettings, where: str
+    architecture: str, backbone: Mapping[str, Tensor], classes: int, settings: DetectionSettings, where: str, seed: int
 ) -> Detector:
     """A detector whose ResNet has given weights, in torchvision's names.
 
@@ -86,9 +86,10 @@ def build_detector(
         classes: Number of classes.
         settings: Settings.
         where: What to call the weights in messages.
+        seed: Seed of all that is not the ResNet.
 
     Returns:
-        The detector; all but the ResNet is random, by the settings' seed.
+        The detector; all but the ResNet is random.
 
     Raises:
         UserError: The weights are of another architecture.
@@ -96,7 +97,7 @@ def build_detector(
     whole = build_resnet(architecture)
     load_backbone(whole, backbone, where)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(seed)
         detector = Detector(architecture, classes, settings)
     state = whole.state_dict()
     stem = {key: value for key, value in state.items() if not key.startswith("layer4.")}

@@ -65,7 +65,7 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
         self._short_sides = tuple(short_sides)
         self._longest_side = longest_side
         self._masks = masks
-        self._seed = seed
+        self.seed = seed
         ids = dataset.ids("train")
         having = set(objects.with_boxes(ids))
         self._rows: NDArray[np.int64] = np.flatnonzero([int(image_id) in having for image_id in ids])
@@ -76,7 +76,7 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
 
     @classmethod
     def of(
-        cls, dataset: Dataset, objects: Objects, normalisation: Normalisation, settings: DetectionSettings
+        cls, dataset: Dataset, objects: Objects, normalisation: Normalisation, settings: DetectionSettings, seed: int
     ) -> TrainingSamples:
         """Samples as the settings of a detection want them."""
         return cls(
@@ -86,7 +86,7 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
             short_sides=settings.short_sides,
             longest_side=settings.longest_side,
             masks=settings.masks,
-            seed=settings.seed,
+            seed=seed,
         )
 
     @property
@@ -99,7 +99,7 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
         row = self._row(position)
         image = decode(self._dataset.image("train", row), self._dataset.name("train", row))
         found = self._objects.of(int(self._ids[row]), with_masks=self._masks)
-        draw = np.random.default_rng([self._seed, 1, position])
+        draw = np.random.default_rng([self.seed, 1, position])
         width, height = resized_size(image.width, image.height, int(draw.choice(self._short_sides)), self._longest_side)
         flipped = bool(draw.random() < 0.5)
         single = ~found.crowd
@@ -121,7 +121,7 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
     def _row(self, position: int) -> int:
         turn, place = divmod(position, len(self._rows))
         if self._order[0] != turn:
-            self._order = (turn, np.random.default_rng([self._seed, 0, turn]).permutation(self._rows))
+            self._order = (turn, np.random.default_rng([self.seed, 0, turn]).permutation(self._rows))
         return int(self._order[1][place])
 
 

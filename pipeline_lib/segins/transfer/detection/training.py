@@ -45,7 +45,7 @@ class DetectionTrainer:
     """Trains step by step; its state can be stored between steps and taken up again bit by bit."""
 
     def __init__(
-        self, fabric: Fabric, settings: DetectionSettings, detector: Detector, samples: TrainingSamples
+        self, fabric: Fabric, settings: DetectionSettings, detector: Detector, samples: TrainingSamples, workers: int
     ) -> None:
         """Prepare the optimiser.
 
@@ -53,20 +53,22 @@ class DetectionTrainer:
             fabric: A launched Fabric.
             settings: Settings.
             detector: The detector to train, changed in place.
-            samples: What it is trained on.
+            samples: What it is trained on; their seed is that of the steps too.
+            workers: Processes that decode; 0: this one does.
 
         Raises:
             UserError: Several processes without CUDA, where batch statistics cannot be shared.
         """
         if fabric.world_size > 1:
             if fabric.device.type != "cuda":
-                raise UserError("detection: several processes need detection.device = cuda; use one on the CPU")
+                raise UserError("detection: several processes need machine.device = cuda; use one on the CPU")
             convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
             detector = convert(detector)
         self.fabric = fabric
         self.settings = settings
         self.detector = detector
         self.samples = samples
+        self._workers = workers
         self.iteration = 0
         self.history: list[dict[str, Any]] = []
         self._sums: dict[str, Tensor] = {}
@@ -120,7 +122,7 @@ class DetectionTrainer:
     def _batches(self, steps: range) -> Any:
         fabric, settings = self.fabric, self.settings
         return training_batches(
-            self.samples, steps, settings.batch_size, fabric.global_rank, fabric.world_size, settings.workers
+            self.samples, steps, settings.batch_size, fabric.global_rank, fabric.world_size, self._workers
         )
 
     def _forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -132,7 +134,7 @@ class DetectionTrainer:
         settings, fabric = self.settings, self.fabric
         # Anchors and regions are drawn from torch's generator; a step's draws must not depend on the steps before.
         torch.manual_seed(
-            (settings.seed * settings.iterations + self.iteration) * fabric.world_size + fabric.global_rank
+            (self.samples.seed * settings.iterations + self.iteration) * fabric.world_size + fabric.global_rank
         )
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.iteration, settings)

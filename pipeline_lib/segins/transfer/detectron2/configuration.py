@@ -19,13 +19,16 @@ _SETS = {
 }
 
 
-def detectron2_configuration(checkpoint: Checkpoint, settings: DetectionSettings, weights: str) -> dict[str, Any]:
+def detectron2_configuration(
+    checkpoint: Checkpoint, settings: DetectionSettings, weights: str, seed: int
+) -> dict[str, Any]:
     """The configuration as nested mappings.
 
     Args:
         checkpoint: Gives the normalisation of the pixels.
         settings: The detection's settings; ``metric`` decides between VOC 07+12 and COCO 2017.
         weights: File of the weights.
+        seed: Seed of the training.
 
     Returns:
         What detectron2's ``merge_from_file`` reads.
@@ -47,7 +50,7 @@ def detectron2_configuration(checkpoint: Checkpoint, settings: DetectionSettings
             "DETECTIONS_PER_IMAGE": settings.detections,
             "PRECISE_BN": {"ENABLED": settings.precise_batches > 0, "NUM_ITER": settings.precise_batches},
         },
-        "SEED": settings.seed,
+        "SEED": seed,
     }
 
 

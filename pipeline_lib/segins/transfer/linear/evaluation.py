@@ -49,6 +49,9 @@ def linear_evaluation(
     normalisation: Normalisation,
     settings: LinearEvalSettings,
     device: torch.device,
+    *,
+    seed: int,
+    workers: int,
 ) -> dict[str, Any]:
     """Accuracy of a linear classifier and of k-NN on frozen features.
 
@@ -58,6 +61,8 @@ def linear_evaluation(
         normalisation: Of the pixels.
         settings: Settings.
         device: Where to compute.
+        seed: Seed of weights, order and crops.
+        workers: Threads that decode; 0: none.
 
     Returns:
         ``top1``, ``top5`` and ``knn_acc`` in [0, 1], ``train_images``, ``test_images``, ``classes``.
@@ -72,18 +77,18 @@ def linear_evaluation(
 
     def features(split: str, rows: NDArray[np.int64], drawn: tuple[int, int] | None = None) -> Tensor:
         crops = Crops(dataset, split, rows, settings.image_size, normalisation, drawn)
-        return pooled_features(model, crops.batches(settings.batch_size, settings.workers), device)
+        return pooled_features(model, crops.batches(settings.batch_size, workers), device)
 
     fixed, tested = features("train", train.rows), features("val", test.rows)  # (n, C), (m, C)
 
     def of_epoch(epoch: int, order: Tensor) -> Iterable[Tensor]:
         if settings.augment:
-            chosen = features("train", train.rows[order.numpy()], (settings.seed, epoch))
+            chosen = features("train", train.rows[order.numpy()], (seed, epoch))
         else:
             chosen = fixed[order]
         return torch.split(chosen, settings.batch_size)
 
-    classifier = train_classifier(of_epoch, train.labels, fixed.shape[1], classes, settings)
+    classifier = train_classifier(of_epoch, train.labels, fixed.shape[1], classes, settings, seed)
     with torch.inference_mode():
         logits = classifier(tested)
     nearest = weighted_knn_predictions(fixed, train.labels, tested, settings.knn_neighbors, classes)

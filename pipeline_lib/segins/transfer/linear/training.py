@@ -40,6 +40,7 @@ def train_classifier(
     dimension: int,
     classes: int,
     settings: LinearEvalSettings,
+    seed: int,
 ) -> nn.Linear:
     """Train the classifier; weights start at N(0, 0.01), without weight decay.
 
@@ -49,11 +50,12 @@ def train_classifier(
         dimension: Length of a feature.
         classes: Number of classes.
         settings: Settings.
+        seed: Seed of weights and order.
 
     Returns:
         The classifier.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
+    generator = torch.Generator().manual_seed(seed)
     classifier = nn.Linear(dimension, classes)
     with torch.no_grad():
         classifier.weight.normal_(0, INITIAL_DEVIATION, generator=generator)

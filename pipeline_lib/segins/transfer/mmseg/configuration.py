@@ -23,7 +23,14 @@ _CHECKPOINTS, _LOGGED = 10, 50
 
 
 def mmseg_configuration(
-    checkpoint: Checkpoint, settings: SegmentationSettings, data: VocFolder, weights: Path, *, frozen: bool
+    checkpoint: Checkpoint,
+    settings: SegmentationSettings,
+    data: VocFolder,
+    weights: Path,
+    *,
+    frozen: bool,
+    seed: int,
+    workers: int,
 ) -> dict[str, Any]:
     """The configuration as nested mappings.
 
@@ -36,6 +43,8 @@ def mmseg_configuration(
         data: The images.
         weights: A file of :func:`pipeline_lib.segins.transfer.mmseg.weights.write_weights`.
         frozen: Train the linear layer only.
+        seed: Seed of weights, order and crops.
+        workers: Processes that decode.
 
     Returns:
         What :func:`write_configuration` writes.
@@ -58,10 +67,10 @@ def mmseg_configuration(
     return {
         "default_scope": "mmseg",
         "model": _model(checkpoint, settings, data, weights, frozen),
-        **_loaders(settings, settings.short_side, data),
+        **_loaders(settings, settings.short_side, data, workers),
         "test_evaluator": {"type": "IoUMetric", "iou_metrics": ["mIoU"]},
         **_schedule(settings),
-        **_runtime(settings),
+        **_runtime(settings, seed),
     }
 
 
@@ -112,7 +121,7 @@ def _model(
     }
 
 
-def _loaders(settings: SegmentationSettings, short_side: int, data: VocFolder) -> dict[str, Any]:
+def _loaders(settings: SegmentationSettings, short_side: int, data: VocFolder, workers: int) -> dict[str, Any]:
     scale = (_LONGEST_PER_SHORT_SIDE * short_side, short_side)
     train: list[dict[str, Any]] = [
         {"type": "LoadImageFromFile"},
@@ -138,8 +147,8 @@ def _loaders(settings: SegmentationSettings, short_side: int, data: VocFolder) -
     def loader(split: str, batch_size: int, sampler: dict[str, Any], pipeline: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "batch_size": batch_size,
-            "num_workers": settings.workers,
-            "persistent_workers": settings.workers > 0,
+            "num_workers": workers,
+            "persistent_workers": workers > 0,
             "sampler": sampler,
             "dataset": {
                 "type": "BaseSegDataset",
@@ -177,7 +186,7 @@ def _schedule(settings: SegmentationSettings) -> dict[str, Any]:
     }
 
 
-def _runtime(settings: SegmentationSettings) -> dict[str, Any]:
+def _runtime(settings: SegmentationSettings, seed: int) -> dict[str, Any]:
     interval = max(1, settings.iterations // _CHECKPOINTS)
     return {
         "default_hooks": {
@@ -187,7 +196,7 @@ def _runtime(settings: SegmentationSettings) -> dict[str, Any]:
             "checkpoint": {"type": "CheckpointHook", "by_epoch": False, "interval": interval, "max_keep_ckpts": 1},
             "sampler_seed": {"type": "DistSamplerSeedHook"},
         },
-        "randomness": {"seed": settings.seed},
+        "randomness": {"seed": seed},
         "log_processor": {"by_epoch": False},
         "log_level": "INFO",
     }

@@ -54,7 +54,12 @@ class SegmentationTrainer:
     """
 
     def __init__(
-        self, fabric: Fabric, settings: SegmentationSettings, segmenter: LinearSegmenter, crops: TrainingCrops
+        self,
+        fabric: Fabric,
+        settings: SegmentationSettings,
+        segmenter: LinearSegmenter,
+        crops: TrainingCrops,
+        workers: int,
     ) -> None:
         """Prepare the optimiser.
 
@@ -63,11 +68,12 @@ class SegmentationTrainer:
             settings: Settings.
             segmenter: The model, changed in place.
             crops: What it is trained on.
+            workers: Processes that decode; 0: this one does.
         """
         self.iteration = 0
         self.history: list[dict[str, Any]] = []
         self.segmenter = segmenter
-        self._settings, self._crops, self._device = settings, crops, fabric.device
+        self._settings, self._crops, self._device, self._workers = settings, crops, fabric.device, workers
         parameters = [parameter for parameter in segmenter.parameters() if parameter.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self._module, self._optimizer = fabric.setup(segmenter, optimizer)
@@ -106,11 +112,11 @@ class SegmentationTrainer:
         """
         settings = self._settings
         if self.iteration == 0 and self.segmenter.frozen and settings.scaling == "standardise":
-            first = self._crops.batches(range(BATCHES), settings.batch_size, settings.workers)
+            first = self._crops.batches(range(BATCHES), settings.batch_size, self._workers)
             standardise_features(self.segmenter, (pixels.to(self._device) for pixels, _ in first))
         self.segmenter.train()
         steps = range(self.iteration, settings.iterations)
-        batches = self._crops.batches(steps, settings.batch_size, settings.workers)
+        batches = self._crops.batches(steps, settings.batch_size, self._workers)
         for pixels, targets in progress(batches, "train segmenter", total=len(steps), unit="step"):
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(self.iteration, settings)

@@ -8,7 +8,7 @@ from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_obje
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
 from stages import annotate, detection
-from stages._segins_context import SegInsContext
+from stages._context import SegInsContext
 
 
 @pytest.fixture

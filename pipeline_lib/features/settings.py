@@ -1,0 +1,22 @@
+"""Settings of what neighbours and heads see of the features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline_lib.base.settings import Names, Settings
+
+
+class FeatureSettings(Settings):
+    """Which features are compared, and how (thesis 5.2.6).
+
+    Attributes:
+        blocks: Feature blocks that neighbours and heads see, such as ``[cls]``; ``default``: all of the backbone's
+            default blocks.
+        centre: Subtract the mean feature before normalising for cosine similarity.
+        normalise_blocks: Bring every block to length one, so that each weighs the same.
+    """
+
+    blocks: Literal["default"] | Names
+    centre: bool
+    normalise_blocks: bool
