@@ -13,7 +13,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
 from pipeline_lib.experiments.definitions import Definitions, Group, Row, scaled
 from pipeline_lib.experiments.results import RowResult, RunResults
-from pipeline_lib.params.params import Params, load_params
+from pipeline_lib.params.params import load_params
 
 SCRATCH = Path("scratch/ablations")
 
@@ -44,15 +44,9 @@ def checked_runs(data: str | None, backbone: str | None, settings: Mapping[str, 
     return list(zip(sets, backbones * len(sets) if len(backbones) == 1 else backbones, strict=True))
 
 
-def seeded(params: Params, seed: int) -> dict[str, int]:
-    """One seed for all sections that have one.
-
-    ``prepare`` keeps its own, for the images stay the same, and so does an exact neighbour search, which draws nothing:
-    all seeds share its lists.
-    """
-    fixed = {"prepare"} | ({"knn"} if params.knn.index == "exact" else set())
-    sections = {name for name in type(params).model_fields if hasattr(getattr(params, name), "seed")}
-    return {f"{name}.seed": seed for name in sorted(sections - fixed)}
+def seeded(seed: int) -> dict[str, int]:
+    """The seed of the chain; the images keep their own."""
+    return {"suite.seed": seed}
 
 
 class Plan:
@@ -144,7 +138,7 @@ class Plan:
             runs = []
             for seed in range(self._seeds) if not reason else ():
                 changes = self._settings | scaled(settings, self._current(settings))
-                params = load_params(changes=changes | seeded(load_params(changes=changes), seed))
+                params = load_params(changes=changes | seeded(seed))
                 files = {self._file(group, measure, settings) for group, measure in self._shown(row)} - {None}
                 figures, seconds = experiments.figures(sorted(map(str, files)), params)
                 accuracy = figures.get("ucls.best_head_acc")

@@ -13,7 +13,6 @@ from typing import Any
 
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.base.errors import UserError
-from stages._context import deciding
 
 FINISHED = "finished.json"
 LOG = "log.txt"
@@ -25,11 +24,11 @@ def is_finished(folder: Path) -> bool:
 
 
 def deciding_settings(tree: Mapping[str, Any], key: str) -> Any:
-    """Value of a dotted key of ``params.yaml``, without the settings of the machine."""
+    """Value of a dotted key of ``params.yaml``."""
     value: Any = tree
     for part in key.split("."):
         value = value[part]
-    return deciding(value) if isinstance(value, dict) else value
+    return value
 
 
 def run_apart(folder: Path, stage: str, inputs: Mapping[Path, Path], run: Callable[[Path], None]) -> float:

@@ -19,9 +19,6 @@ from pipeline_lib.params.params import Params, load_params
 TOLD = ("top1", "ap", "coco_ap", "frozen_miou", "fine_tuned_miou")
 """Measures that the line of progress tells."""
 
-_FIXED = ("scenes", "prepare")
-"""Sections whose seed stays: all seeds see the same images."""
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -128,7 +125,7 @@ class SegInsPlan:
 
     def _one_run(self, chain: SegInsChain, result: RowResult, seed: int) -> tuple[dict[str, float], float]:
         changes = self._settings | result.row.settings
-        params = load_params(changes=changes | _seeded(self.params, seed))
+        params = load_params(changes=changes | _seeded(seed))
         files = self._files(result.row, params)
         content, seconds = chain.metrics(dict.fromkeys(files.values()), params)
         if any(values.get("collapsed") for path, values in content.items() if path.name.startswith("pretrain_")):
@@ -173,7 +170,6 @@ def _chosen(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return [row for row in rows if not names or row.name in names]
 
 
-def _seeded(params: Params, seed: int) -> dict[str, int]:
-    """One seed for all sections that have one and do not make the images."""
-    sections = [name for name in type(params).model_fields if hasattr(getattr(params, name), "seed")]
-    return {f"{name}.seed": seed for name in sections if name not in _FIXED}
+def _seeded(seed: int) -> dict[str, int]:
+    """The seed of the chain; the images keep their own."""
+    return {"segins_suite.seed": seed}

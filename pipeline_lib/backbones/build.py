@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import nn
 
@@ -20,7 +19,10 @@ from pipeline_lib.backbones.packaged import packaged_file
 from pipeline_lib.backbones.preprocessing import ImageTransform, Preprocessing
 from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.backbones.state_files import read_state, state_digest
+from pipeline_lib.base import torchvision_import  # noqa: F401
 from pipeline_lib.base.errors import UserError
+
+import timm  # isort: skip
 
 PIXEL_MODELS = {"pixels_grey": True, "pixels_rgb": False}
 _RANDOM_WEIGHTS_SEED = 0

@@ -9,10 +9,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.transforms_factory import create_transform
 from torch import Tensor
 
+from pipeline_lib.base import torchvision_import  # noqa: F401
 from pipeline_lib.base.errors import UserError
+
+from timm.data.transforms_factory import create_transform  # isort: skip
 
 
 @dataclass(frozen=True)

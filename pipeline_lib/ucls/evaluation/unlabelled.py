@@ -14,6 +14,8 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.evaluation.matching import clustering_accuracy, contingency_table
 
+SILHOUETTE_SAMPLE = 2000
+
 
 def mean_pairwise_nmi(heads: NDArray[np.integer[Any]]) -> float | None:
     """Mean NMI (arithmetic) over all pairs of heads.
