@@ -110,13 +110,13 @@ def measured(
     Returns:
         The times.
     """
-    settings = params.pretrain.model_copy(update=changes)
+    settings, machine, seed = params.pretrain.model_copy(update=changes), params.machine, params.segins_suite.seed
     own = params.simsiam if method == "simsiam" else params.moco
     if method == "moco":
         own = params.moco.model_copy(update={"queue": settings.batch_size * 16})
-    fabric = runtime.start(settings.device, settings.precision, settings.seed)
-    baseline = Runner(build_pretrainer(fabric, settings, own, None, dataset, None, decode))
-    segins = Runner(build_pretrainer(fabric, settings, own, params.segins, dataset, masks, decode))
+    fabric = runtime.start(machine.device, settings.precision, seed)
+    baseline = Runner(build_pretrainer(fabric, settings, own, None, dataset, None, decode, seed, machine))
+    segins = Runner(build_pretrainer(fabric, settings, own, params.segins, dataset, masks, decode, seed, machine))
     times: list[tuple[float, float, float]] = []
     for _ in runtime.progress(range(warm_up + steps), method, unit="step"):
         plain, _ = baseline.step()
@@ -151,15 +151,14 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Print a table of the four settings."""
     chosen = arguments()
-    params = load_params()
+    machine = {"machine.workers": chosen.workers, "machine.memory_gb": chosen.in_memory_gb}
+    params = load_params(changes={key: value for key, value in machine.items() if value is not None})
     given = {
         "architecture": chosen.architecture,
         "batch_size": chosen.batch_size,
         "global_size": chosen.global_size,
         "local_size": chosen.local_size,
         "precision": chosen.precision,
-        "workers": chosen.workers,
-        "images_in_memory_gb": chosen.in_memory_gb,
     }
     common = {key: value for key, value in given.items() if value is not None}
     settings = params.pretrain.model_copy(update=common)

@@ -6,7 +6,9 @@ import argparse
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
+from pipeline_lib.base.yaml_files import read_yaml
 from pipeline_lib.params.overrides import as_override, parsed_settings
 from pipeline_lib.params.params import load_params
 from pipeline_lib.params.presets import Presets, load_presets
@@ -35,7 +37,8 @@ def command(names: list[str], settings: list[str], others: list[str]) -> list[st
     """
     values = load_presets().settings(names) | parsed_settings(settings)
     load_params(changes=values)
-    overrides = [argument for key, value in values.items() for argument in ("-S", as_override(key, value))]
+    listed = read_yaml(Path("params.yaml"))
+    overrides = [argument for key, value in values.items() for argument in ("-S", as_override(key, value, listed))]
     return [sys.executable, "-m", "dvc", "exp", "run", *overrides, *others]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -40,17 +40,27 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def as_override(key: str, value: Any) -> str:
+def as_override(key: str, value: Any, listed: Mapping[str, Any]) -> str:
     """Write a setting as ``dvc exp run -S`` parses it (Hydra's grammar).
 
     Args:
         key: Dotted key.
         value: JSON value.
+        listed: Content of ``params.yaml``.
 
     Returns:
-        ``key=value``.
+        ``key=value``, or ``+key=value`` where ``params.yaml`` leaves the key to its default.
     """
-    return f"{key}={_as_text(value)}"
+    return f"{'' if _has(listed, key) else '+'}{key}={_as_text(value)}"
+
+
+def _has(tree: Mapping[str, Any], key: str) -> bool:
+    section: Any = tree
+    for part in key.split("."):
+        if not isinstance(section, Mapping) or part not in section:
+            return False
+        section = section[part]
+    return True
 
 
 def _as_text(value: Any) -> str:

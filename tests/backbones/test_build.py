@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from pydantic import ValidationError
 from torch import nn
 
 from pipeline_lib.backbones.build import build_backbone, rebuilt
@@ -160,19 +161,16 @@ def test_impossible_settings_are_refused_in_one_line(options: dict[str, object],
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"weights": WeightsSettings(source="file")},
-            r"backbones\.b\.weights\.path is not set; weights\.source = file needs it",
-        ),
-        ({"weights": WeightsSettings(source="package")}, r"backbones\.b\.weights\.package is not set"),
-        ({"weights": WeightsSettings(source="web")}, r"weights\.source = 'web': allowed are hub, file, package, none"),
-        ({"image_size": 0}, "image_size = 0"),
-        ({"crop_fraction": 1.5}, r"crop_fraction = 1\.5"),
-        ({"last_blocks": 0}, "last_blocks = 0"),
+        ({"weights": {"source": "file"}}, "source = 'file' needs path"),
+        ({"weights": {"source": "package"}}, "source = 'package' needs package"),
+        ({"weights": {"source": "web"}}, "weights.source"),
+        ({"image_size": 0}, "image_size"),
+        ({"crop_fraction": 1.5}, "crop_fraction"),
+        ({"last_blocks": 0}, "last_blocks"),
     ],
 )
 def test_settings_without_meaning_are_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValidationError, match=message):
         BackboneSettings(model="resnet18", name="b", **options)  # type: ignore[arg-type]
 
 

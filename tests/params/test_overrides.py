@@ -25,11 +25,18 @@ from pipeline_lib.params.overrides import as_override, parsed_settings
     ],
 )
 def test_dvc_parses_an_override_to_the_same_value(value):
-    override = OverridesParser.create().parse_override(as_override("a.b", value))
+    override = OverridesParser.create().parse_override(as_override("a.b", value, {"a": {"b": 0}}))
     assert override.key_or_group == "a.b"
     parsed = override.value()
     assert parsed == value
     assert type(parsed) is type(value) or isinstance(value, str)
+
+
+def test_a_key_that_the_file_leaves_to_its_default_is_added():
+    listed = {"knn": {"threshold": 0.3}, "launcher": "python"}
+    assert as_override("knn.threshold", 1, listed) == "knn.threshold=1"
+    assert as_override("knn.shown", 1, listed) == "+knn.shown=1"
+    assert as_override("launcher.a.b", 1, listed) == "+launcher.a.b=1"
 
 
 def test_settings_are_yaml_and_the_last_of_a_key_counts():

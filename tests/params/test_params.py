@@ -1,12 +1,15 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from pipeline_lib.params.facts import SourceKind
 
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.images.sources.registry import KINDS
+from pipeline_lib.images.sources.settings import SourceKind
 from pipeline_lib.images.sources.voc_splits import VocOptions
 from pipeline_lib.params.params import load_params
 
@@ -38,13 +41,14 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ("  max: auto   ", "  max: 1   ", r"classes\.max = 1: allowed: 'auto' or greater than or equal to 2"),
         ("methods: [cspa, hgpa, mcla, vote]", "methods: [vote, vote]", r"consensus: methods = .* twice"),
         ("source: digits", "source: digitz", r"datasets\.digits\.source = 'digitz': allowed: 'digits', 'cifar10'"),
-        ("silhouette_sample: 2000", "silhouette_sample: 1", r"bounds\.silhouette_sample = 1: allowed: greater"),
-        ("    inner_steps: 10", "    inner_steps: 0", r"bounds\.turtle\.inner_steps = 0: allowed: greater"),
         (
-            "    inner_steps: 10",
-            "    inner_step: 10",
-            r"bounds\.turtle\.inner_step = 10: unknown key; did you mean inner",
+            "  workers: auto",
+            "  workers: -1   ",
+            r"machine\.workers = -1: allowed: 'auto' or greater than or equal to 0",
         ),
+        ("    steps: 1000", "    steps: -1", r"bounds\.turtle\.steps = -1: allowed: greater"),
+        ("    steps: 1000", "    inner_steps: 0\n    steps: 1", r"bounds\.turtle\.inner_steps = 0: allowed: greater"),
+        ("    steps: 1000", "    step: 1000", r"bounds\.turtle\.step = 1000: unknown key; did you mean steps"),
         (
             "weights: {source: none}",
             "weights: {source: file}",
@@ -151,3 +155,32 @@ def test_voc_options_reach_the_reader_and_are_recorded_for_voc_alone(repository:
     assert datasets["digits"].recorded() == {"source": "digits", "subset": None, "labels": "auto"}
     with pytest.raises(UserError, match=r"datasets.voc2007.task = 'depth': allowed"):
         load_params(repository / "params.yaml", {"datasets.voc2007.task": "depth"})
+
+
+def test_parameters_load_without_the_libraries_that_the_methods_need():
+    heavy = ["torch", "torchvision", "timm", "faiss", "sklearn", "pymetis", "matplotlib"]
+    program = f"import sys, pipeline_lib.params.params; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_values_that_params_yaml_leaves_out_can_be_set(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    assert "  kmeans_restarts:" not in TEXT
+    assert load_params(path).bounds.kmeans_restarts == 10
+    assert load_params(path, {"bounds.kmeans_restarts": 3}).bounds.kmeans_restarts == 3
+
+
+def test_backbones_know_their_keys(repository: Path) -> None:
+    backbones = load_params(repository / "params.yaml").backbones
+    assert backbones["pixels"].parameter("image_size") == "backbones.pixels.image_size"
+
+
+def test_workers_and_threads_follow_the_cores(monkeypatch):
+    machine = load_params(changes={"machine.workers": "auto", "machine.threads": "auto"}).machine
+    for cores, workers in ((1, 1), (2, 1), (16, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert (machine.worker_count, machine.thread_count) == (workers, cores)
+    fixed = machine.model_copy(update={"workers": 0, "threads": 3})
+    assert (fixed.worker_count, fixed.thread_count) == (0, 3)

@@ -92,7 +92,7 @@ def test_a_given_number_is_passed_on_whatever_the_section_says(workspace, capsys
     assert metrics == {"classes": 9, "candidates": 0, "oracle_classes": PLANTED}
     assert open_class_count(workspace / "data/classes" / RUN).given
     assert "9 classes, given" in capsys.readouterr().out
-    set_classes(workspace, 9, seed=5, neighbors=7, min=3)
+    set_classes(workspace, 9, restarts=5, neighbors=7, min=3)
     assert run(workspace)[1] == content
 
 

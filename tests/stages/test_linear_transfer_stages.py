@@ -23,15 +23,14 @@ from stages._context import SegInsContext
 SMALL = {
     "linear_eval.image_size": 32,
     "linear_eval.epochs": 3,
-    "linear_eval.workers": 0,
-    "linear_eval.device": "cpu",
+    "machine.workers": 0,
+    "machine.device": "cpu",
+    "machine.checkpoint_seconds": 0.0,
     "segmentation.modes": ["frozen", "fine_tuned"],
     "segmentation.short_side": None,
     "segmentation.iterations": 4,
     "segmentation.batch_size": 2,
     "segmentation.crop_size": 32,
-    "segmentation.device": "cpu",
-    "segmentation.checkpoint_seconds": 0.0,
 }
 
 
@@ -135,7 +134,7 @@ def test_an_interrupted_segmentation_goes_on_to_the_same_bytes(workspace, reposi
     monkeypatch.setattr(SegmentationTrainer, "_watch", whole)
     capsys.readouterr()
     # Settings of the machine decide no result and lose no progress.
-    run(segmentation, workspace, repository, **{"segmentation.workers": 1, "segmentation.checkpoint_seconds": 60.0})
+    run(segmentation, workspace, repository, **{"machine.workers": 1, "machine.checkpoint_seconds": 60.0})
     printed = capsys.readouterr().out
     assert "frozen resuming after step 4" in printed
     assert "fine_tuned resuming after step 2" in printed

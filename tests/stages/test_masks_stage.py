@@ -59,7 +59,8 @@ def write_baseline(folder: Path, with_projector: bool) -> None:
 
 
 def run(root: Path, repository: Path, **changes: Any) -> tuple[dict[str, Any], SegInsContext]:
-    settings = {"batch_size": 4, "workers": 0, "device": "cpu", "image_size": 64} | changes
+    machine = {"machine.workers": 0, "machine.device": "cpu"}
+    settings = {"batch_size": 4, "image_size": 64} | machine | changes
     dotted = {key if "." in key else f"masks.{key}": value for key, value in settings.items()}
     context = SegInsContext("masks", load_params(repository / "params.yaml", dotted), "scenes", "", method="moco")
     context = dataclasses.replace(context, root=root)
@@ -105,7 +106,7 @@ def test_contracam_writes_masks_metrics_and_picture(workspace: Path, repository:
 def test_equal_settings_give_equal_bytes_with_and_without_workers(workspace: Path, repository: Path) -> None:
     run(workspace, repository)
     first = written(workspace)
-    run(workspace, repository, workers=2)
+    run(workspace, repository, **{"machine.workers": 2})
     assert written(workspace) == first
 
 

@@ -50,7 +50,6 @@ QUICK = {
     "train_heads.iterations": 60,
     "self_train.iterations": 200,
     "bounds.linear_probe_iterations": 200,
-    "bounds.kmeans_restarts": 2,
     "bounds.turtle.steps": 30,
     "bounds.true_neighbor_heads": 2,
     "bounds.true_neighbor_iterations": 60,
@@ -332,7 +331,7 @@ def killed_in_training(clone):
 
 
 def test_a_killed_training_goes_on_where_it_was_to_the_same_bytes(clone):
-    set_params(clone, {"train_heads.checkpoint_seconds": 0.0, "train_heads.iterations": 300})
+    set_params(clone, {"machine.checkpoint_seconds": 0.0, "train_heads.iterations": 300})
     heads = clone / "data" / "heads" / RUN
     shutil.rmtree(heads)
     assert "resuming" not in stage(clone, "train_heads")
@@ -341,8 +340,8 @@ def test_a_killed_training_goes_on_where_it_was_to_the_same_bytes(clone):
     killed_in_training(clone)
     assert not heads.exists()
     # Settings of the machine decide no result and lose no progress.
-    machine = {"device": "cpu", "checkpoint_seconds": 60.0, "features_in_memory_gb": 0.0}
-    set_params(clone, {f"train_heads.{key}": value for key, value in machine.items()})
+    machine = {"device": "cpu", "workers": 0, "checkpoint_seconds": 60.0, "memory_gb": 0.0}
+    set_params(clone, {f"machine.{key}": value for key, value in machine.items()})
     output = stage(clone, "train_heads")
     epoch, epochs = map(int, re.search(r"resuming after epoch (\d+) of (\d+)", output).groups())
     assert 0 < epoch < epochs

@@ -28,11 +28,10 @@ SMALL = {
         "global_size": 32,
         "epochs": 3,
         "batch_size": 8,
-        "workers": 1,
-        "checkpoint_seconds": 0.0,
         "monitor_images": 8,
         "monitor_every": 2,
     },
+    "machine": {"workers": 1, "checkpoint_seconds": 0.0},
     "simsiam": {"projector": 32, "predictor": 8},
     "moco": {"dimension": 16, "queue": 32},
 }
@@ -126,8 +125,8 @@ def test_a_killed_pretraining_goes_on_where_it_was_to_the_same_bytes(place, repo
         path.unlink()
     killed_in_training(place, repository, stage, "--method", method)
     # Settings of the machine decide no result and lose no progress.
-    for key, value in {"device": "cpu", "workers": 0, "checkpoint_seconds": 60.0, "images_in_memory_gb": 0.5}.items():
-        set_param(place, "pretrain", key, value)
+    for key, value in {"device": "cpu", "workers": 0, "checkpoint_seconds": 60.0, "memory_gb": 0.5}.items():
+        set_param(place, "machine", key, value)
     assert "resuming in epoch" in run(place, repository, stage, "--method", method)
     assert contents(checkpoint) == uninterrupted
     assert metrics(place, f"{stage}-{method}") == figures

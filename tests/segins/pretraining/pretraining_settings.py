@@ -1,5 +1,6 @@
 """Small settings for the tests of pretraining."""
 
+from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
 
 
@@ -17,13 +18,13 @@ def pretrain_settings(**changes):
         "precision": "float32",
         "monitor_every": 1,
         "monitor_images": 16,
-        "images_in_memory_gb": 1.0,
-        "workers": 0,
-        "device": "cpu",
-        "checkpoint_seconds": 0.0,
-        "seed": 0,
     }
     return PretrainSettings(**(values | changes))
+
+
+def machine_settings(**changes):
+    values = {"device": "cpu", "workers": 0, "threads": 1, "memory_gb": 1.0, "checkpoint_seconds": 0.0}
+    return MachineSettings(**(values | changes))
 
 
 def simsiam_settings(**changes):

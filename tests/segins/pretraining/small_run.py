@@ -5,7 +5,7 @@ import io
 import numpy as np
 import torch
 from PIL import Image
-from pretraining_settings import moco_settings, pretrain_settings, segins_settings, simsiam_settings
+from pretraining_settings import machine_settings, moco_settings, pretrain_settings, segins_settings, simsiam_settings
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
@@ -37,7 +37,7 @@ def write_pseudo_masks(folder, dataset):
     return open_masks(folder / "masks")
 
 
-def pretrainer(folder, method, segins=False, own=None, **changes):
+def pretrainer(folder, method, segins=False, own=None, machine=None, **changes):
     """A pretraining of the data set of :func:`write_images`, which is made where it is missing."""
     dataset = open_dataset(folder / "images") if (folder / "images").exists() else write_images(folder)
     masks = None
@@ -45,9 +45,10 @@ def pretrainer(folder, method, segins=False, own=None, **changes):
         masks = open_masks(folder / "masks") if (folder / "masks").exists() else write_pseudo_masks(folder, dataset)
     settings = pretrain_settings(**changes)
     chosen = (simsiam_settings if method == "simsiam" else moco_settings)(**(own or {}))
-    fabric = runtime.start("cpu", settings.precision, settings.seed)
+    fabric = runtime.start("cpu", settings.precision, 0)
     branch = segins_settings() if segins else None
-    return build_pretrainer(fabric, settings, chosen, branch, dataset, masks, decode)
+    computer = machine_settings(**(machine or {}))
+    return build_pretrainer(fabric, settings, chosen, branch, dataset, masks, decode, 0, computer)
 
 
 def weights(trainer):

@@ -5,12 +5,13 @@ import pytest
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.class_count.search import candidate_grid, fitted_maximum, score_class_counts
+from pipeline_lib.ucls.class_count.settings import ClassCountSettings
 
-SETTINGS = {"minimum": 2, "maximum": "auto", "sample": 2000, "neighbors": 30, "restarts": 4, "seed": 0}
+SETTINGS = {"min": 2, "max": "auto", "sample": 2000, "neighbors": 30, "restarts": 4}
 
 
-def scored(rows, **changes):
-    return score_class_counts(rows, **(SETTINGS | changes))
+def scored(rows, seed=0, **changes):
+    return score_class_counts(rows, ClassCountSettings(**(SETTINGS | changes)), seed=seed)
 
 
 @pytest.mark.parametrize("classes", [3, 7, 12])
@@ -29,7 +30,7 @@ def test_planted_classes_of_unequal_sizes_are_found(planted, classes):
 @pytest.mark.slow
 def test_many_planted_classes_are_found_nearly(planted):
     rows, _ = planted(100, 60, noise=0.4, dimension=64)
-    assert 90 <= scored(rows, minimum=70, maximum=140, restarts=2).classes <= 110
+    assert 90 <= scored(rows, min=70, max=140, restarts=2).classes <= 110
 
 
 def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows):
@@ -44,15 +45,15 @@ def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows
 
 def test_the_same_seed_gives_the_same_scores_and_a_sample_is_looked_at(planted):
     rows, _ = planted(5, 400)
-    first = scored(rows, maximum=10, sample=600)
-    assert first == scored(rows, maximum=10, sample=600)
-    assert first.scores != scored(rows, maximum=10, sample=600, seed=1).scores
+    first = scored(rows, max=10, sample=600)
+    assert first == scored(rows, max=10, sample=600)
+    assert first.scores != scored(rows, max=10, sample=600, seed=1).scores
     assert (first.images, first.classes) == (600, 5)
-    assert scored(rows, maximum=20, sample=600).images == 1200
+    assert scored(rows, max=20, sample=600).images == 1200
 
 
 def test_constant_rows_end_in_scores_and_not_in_an_error(as_rows):
-    found = scored(as_rows(np.zeros((60, 4))), maximum=5)
+    found = scored(as_rows(np.zeros((60, 4))), max=5)
     assert np.isfinite(found.scores).all()
 
 
@@ -65,7 +66,7 @@ def test_grid_rises_from_end_to_end_without_wide_gaps(low, high):
 
 def test_candidates_around_the_best_are_all_tried(planted):
     rows, _ = planted(25, 40, noise=0.4)
-    found = scored(rows, maximum=40)
+    found = scored(rows, max=40)
     best = found.candidates.index(found.classes)
     assert np.diff(found.candidates[best - 1 : best + 2]).tolist() == [1, 1]
 
@@ -77,10 +78,8 @@ def test_fitted_maximum():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"minimum": 9, "maximum": 5}, "classes: max = 5: at least min = 9 is needed"),
-        ({"minimum": 20}, "classes: max = auto, here 7 for 60 images: at least min = 20 is needed"),
-        ({"maximum": 100}, "classes: max = 100: at most half of the 60 images is allowed"),
-        ({"minimum": 1}, "classes: min = 1: at least 2 is needed"),
+        ({"min": 20}, "classes: max = auto, here 7 for 60 images: at least min = 20 is needed"),
+        ({"max": 100}, "classes: max = 100: at most half of the 60 images is allowed"),
     ],
 )
 def test_refused_in_one_line(planted, changes, message):

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pipeline_lib.base.contingency import average_nmi
 from pipeline_lib.base.errors import UserError
@@ -190,5 +191,5 @@ def test_impossible_requests_are_refused(options, word):
     ],
 )
 def test_impossible_settings_are_refused(options):
-    with pytest.raises(UserError, match=next(iter(options))):
+    with pytest.raises(ValidationError, match=next(iter(options))):
         ConsensusSettings(**options)

@@ -31,6 +31,5 @@ SETTINGS = {
     "warmup": 0.1,
     "frozen_prototype_epochs": 0,
     "weight_decay": 1e-4,
-    "seed": 0,
     "precision": "float32",
 }

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from pipeline_lib.params.facts import Backbone, Weights
 
 from pipeline_lib.artifacts.classifier import Classifier, open_classifier
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, write_consensus
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
+from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.params.params import load_params
 from stages import classes, extract, self_train
 from stages._context import StageContext
@@ -92,17 +92,17 @@ def train(root: Path, repository: Path, backbone: str, *, storage: str = "float3
         torch.manual_seed(7)
         options = {"img_size": 32} if backbone == "vit" else {}
         torch.save(timm.create_model(ARCHITECTURES[backbone], num_classes=0, **options).state_dict(), weights)
-        backbones[backbone] = Backbone(
+        backbones[backbone] = BackboneSettings(
             model=ARCHITECTURES[backbone],
-            weights=Weights(source="file", path=str(weights)),
+            weights=WeightsSettings(source="file", path=str(weights)),
             image_size=32,
             last_blocks=2,
+            name=backbone,
         )
     changes = {
-        "extract": params.extract.model_copy(update={"storage": storage, "workers": 0, "device": "cpu"}),
-        "self_train": params.self_train.model_copy(
-            update={"rates": (0.01, 0.1), "iterations": 60, "batch_size": 16, "device": "cpu"}
-        ),
+        "extract": params.extract.model_copy(update={"storage": storage}),
+        "self_train": params.self_train.model_copy(update={"rates": (0.01, 0.1), "iterations": 60, "batch_size": 16}),
+        "machine": params.machine.model_copy(update={"workers": 0, "device": "cpu"}),
         "datasets": {"small": params.datasets["my_images"].model_copy(update={"classes": CLUSTERS})},
         "backbones": backbones,
     }

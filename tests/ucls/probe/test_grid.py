@@ -3,10 +3,12 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.probe.features import FeatureInput, dinov2_inputs
-from pipeline_lib.ucls.probe.grid import DINOV2_RATES, GridSettings, classifier_settings, cosine_factor, scaled_rate
+from pipeline_lib.ucls.probe.grid import classifier_settings, cosine_factor, scaled_rate
+from pipeline_lib.ucls.probe.settings import DINOV2_RATES, GridSettings
 
 COLUMNS = {"cls": (0, 4), "patch_mean": (4, 8), "cls_-2": (8, 12), "cls_-3": (12, 16), "cls_-4": (16, 20)}
 
@@ -55,9 +57,8 @@ def test_schedule_ends():
     ],
 )
 def test_impossible_settings_are_refused_by_name(arguments):
-    with pytest.raises(UserError, match=next(iter(arguments))) as error:
+    with pytest.raises(ValidationError, match=next(iter(arguments))):
         GridSettings(**arguments)
-    assert "\n" not in str(error.value)
 
 
 def test_repeated_or_absent_rates_and_inputs_are_refused():

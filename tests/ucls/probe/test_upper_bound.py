@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline_lib.ucls.probe.grid import GridSettings
+from pipeline_lib.ucls.probe.settings import GridSettings
 from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
 
 COLUMNS = {"cls_-2": (0, 4), "cls": (4, 8)}

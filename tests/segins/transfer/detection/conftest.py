@@ -28,8 +28,6 @@ TINY = {
     "proposals": 5,
     "precise_batches": 2,
     "test_images": None,
-    "device": "cpu",
-    "checkpoint_seconds": 0.0,
 }
 
 

@@ -19,12 +19,12 @@ def trainer(squares, settings):
     folder = squares / "data" / "annotated" / "squares"
     checkpoint = open_checkpoint(squares / "data" / "checkpoints" / "squares" / "random")
 
-    def make(**changes):
+    def make(seed=0, **changes):
         chosen = settings(**changes)
         dataset, objects = open_dataset(folder / "images"), open_objects(folder / "objects")
-        samples = TrainingSamples.of(dataset, objects, Normalisation(checkpoint.mean, checkpoint.std), chosen)
-        detector = build_detector("resnet18", checkpoint.backbone(), 2, chosen, "here")
-        return DetectionTrainer(runtime.start("cpu", "float32", 0), chosen, detector, samples)
+        samples = TrainingSamples.of(dataset, objects, Normalisation(checkpoint.mean, checkpoint.std), chosen, seed)
+        detector = build_detector("resnet18", checkpoint.backbone(), 2, chosen, "here", seed)
+        return DetectionTrainer(runtime.start("cpu", "float32", 0), chosen, detector, samples, 0)
 
     return make
 
@@ -94,4 +94,4 @@ def test_a_loss_that_is_not_finite_names_the_rate(trainer):
 def test_a_checkpoint_of_another_architecture_is_refused_in_one_line(squares, settings):
     checkpoint = open_checkpoint(squares / "data" / "checkpoints" / "squares" / "random")
     with pytest.raises(UserError, match="there: not the weights of this architecture"):
-        build_detector("resnet50", checkpoint.backbone(), 2, settings(), "there")
+        build_detector("resnet50", checkpoint.backbone(), 2, settings(), "there", 0)

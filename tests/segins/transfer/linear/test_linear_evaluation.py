@@ -18,10 +18,12 @@ from pipeline_lib.segins.transfer.linear.training import rate_at, topk_accuracy,
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 COLOURS = ((220, 30, 30), (30, 220, 30), (30, 30, 220))
 
+CPU, HERE = torch.device("cpu"), {"seed": 0, "workers": 0}
+
 
 def settings(**changes):
     section = load_params().linear_eval
-    return section.model_copy(update={"image_size": 32, "epochs": 20, "batch_size": 16, "workers": 0} | changes)
+    return section.model_copy(update={"image_size": 32, "epochs": 20, "batch_size": 16} | changes)
 
 
 class MeanColour(torch.nn.Module):
@@ -47,21 +49,19 @@ def written(folder, labelled=True, classes=3):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_classes_that_differ_in_colour_are_learned(tmp_path, augment):
-    figures = linear_evaluation(
-        MeanColour(), written(tmp_path / "d"), PLAIN, settings(augment=augment), torch.device("cpu")
-    )
+    figures = linear_evaluation(MeanColour(), written(tmp_path / "d"), PLAIN, settings(augment=augment), CPU, **HERE)
     assert figures["top1"] == figures["knn_acc"] == 1.0
     assert (figures["train_images"], figures["test_images"], figures["classes"]) == (30, 15, 3)
 
 
 def test_images_without_labels_are_refused(tmp_path):
     with pytest.raises(UserError, match="no labelled images in split train"):
-        linear_evaluation(MeanColour(), written(tmp_path / "d", labelled=False), PLAIN, settings(), torch.device("cpu"))
+        linear_evaluation(MeanColour(), written(tmp_path / "d", labelled=False), PLAIN, settings(), CPU, **HERE)
 
 
 def test_one_class_is_refused(tmp_path):
     with pytest.raises(UserError, match="one class only"):
-        linear_evaluation(MeanColour(), written(tmp_path / "d", classes=1), PLAIN, settings(), torch.device("cpu"))
+        linear_evaluation(MeanColour(), written(tmp_path / "d", classes=1), PLAIN, settings(), CPU, **HERE)
 
 
 def test_knn_votes_are_those_of_a_naive_version():
@@ -86,8 +86,8 @@ def test_classifier_starts_small_and_depends_on_the_seed_alone():
     features, labels = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
 
     def train(seed):
-        section = settings(epochs=2, seed=seed)
-        return train_classifier(lambda _, order: torch.split(features[order], 16), labels, 4, 2, section).weight
+        section = settings(epochs=2)
+        return train_classifier(lambda _, order: torch.split(features[order], 16), labels, 4, 2, section, seed).weight
 
     torch.manual_seed(5)
     first = train(0)

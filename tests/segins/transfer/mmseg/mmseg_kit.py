@@ -20,7 +20,7 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3)
 
 
 def settings(**changes):
-    small = {"iterations": 3, "batch_size": 2, "short_side": 64, "crop_size": 64, "workers": 0}
+    small = {"iterations": 3, "batch_size": 2, "short_side": 64, "crop_size": 64}
     small |= {"stage": "res5", "scaling": "none"}
     return load_params().segmentation.model_copy(update=small | changes)
 

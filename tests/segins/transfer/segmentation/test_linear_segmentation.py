@@ -26,7 +26,7 @@ PLAIN = Normalisation((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
 
 def settings(**changes):
     section = load_params().segmentation
-    small = {"iterations": 6, "batch_size": 2, "crop_size": 64, "workers": 0, "short_side": None, "stage": "res5"}
+    small = {"iterations": 6, "batch_size": 2, "crop_size": 64, "short_side": None, "stage": "res5"}
     return section.model_copy(update=small | changes)
 
 
@@ -53,15 +53,15 @@ def data(tmp_path_factory):
 
 
 def crops(data, section):
-    return TrainingCrops(*data, PLAIN, short_side=section.short_side, crop_size=section.crop_size, seed=section.seed)
+    return TrainingCrops(*data, PLAIN, short_side=section.short_side, crop_size=section.crop_size, seed=0)
 
 
 def trainer(data, section, frozen):
-    fabric = runtime.start("cpu", seed=section.seed)
-    torch.manual_seed(section.seed)
+    fabric = runtime.start("cpu", seed=0)
+    torch.manual_seed(0)
     weights = build_resnet("resnet18").state_dict()
     segmenter = build_segmenter("resnet18", weights, 2, "test", frozen=frozen)
-    return SegmentationTrainer(fabric, section, segmenter, crops(data, section)), fabric
+    return SegmentationTrainer(fabric, section, segmenter, crops(data, section), 0), fabric
 
 
 def test_rows_without_maps_are_left_out(data):
