@@ -67,7 +67,9 @@ def test_weights_are_the_checkpoint_s_under_the_same_names(tmp_path):
 def test_the_preset_has_the_thesis_schedule(tmp_path, frozen):
     section = load_params(changes=load_presets().settings(["thesis-segmentation"])).segmentation
     checkpoint = write_start(tmp_path / "start")
-    values = mmseg_configuration(checkpoint, section, voc_of(tmp_path / "voc"), tmp_path / "w.pth", frozen=frozen)
+    values = mmseg_configuration(
+        checkpoint, section, voc_of(tmp_path / "voc"), tmp_path / "w.pth", frozen=frozen, seed=0, workers=0
+    )
     write_configuration(tmp_path / "c.py", values)
     read = runpy.run_path(str(tmp_path / "c.py"))
     assert {key: read[key] for key in values} == values
@@ -90,14 +92,28 @@ def test_what_only_this_pipeline_has_is_refused(tmp_path, changes):
     checkpoint = write_start(tmp_path / "start", "resnet18")
     ((name, value),) = changes.items()
     with pytest.raises(UserError, match=rf"segmentation\.{name} = {value}: mmsegmentation trains on res5 as it is"):
-        mmseg_configuration(checkpoint, settings(**changes), None, tmp_path / "weights.pth", frozen=True)
+        mmseg_configuration(
+            checkpoint,
+            settings(**changes),
+            None,
+            tmp_path / "weights.pth",
+            frozen=True,
+            seed=0,
+            workers=0,
+        )
 
 
 def test_a_free_size_is_refused(tmp_path):
     checkpoint = write_start(tmp_path / "start", "resnet18")
     with pytest.raises(UserError, match=r"segmentation\.short_side = null: .*give a number"):
         mmseg_configuration(
-            checkpoint, settings(short_side=None), voc_of(tmp_path), tmp_path / "weights.pth", frozen=True
+            checkpoint,
+            settings(short_side=None),
+            voc_of(tmp_path),
+            tmp_path / "weights.pth",
+            frozen=True,
+            seed=0,
+            workers=0,
         )
 
 
