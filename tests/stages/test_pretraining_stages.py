@@ -177,6 +177,6 @@ def test_random_weights_are_those_of_the_seed(place, repository):
     run(place, repository, "given_checkpoint", "--given", "random")
     assert contents(folder) == first
     assert open_checkpoint(folder).method is None
-    set_param(place, "pretrain", "seed", 1)
+    set_param(place, "segins_suite", "seed", 1)
     run(place, repository, "given_checkpoint", "--given", "random")
     assert contents(folder)[Path("backbone.safetensors")] != first[Path("backbone.safetensors")]
