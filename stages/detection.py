@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pipeline_lib
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import write_detections
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.base import runtime
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.detection.detector import build_detector
@@ -20,6 +17,7 @@ from pipeline_lib.segins.transfer.detection.samples import EvaluationSamples, Tr
 from pipeline_lib.segins.transfer.detection.training import DetectionTrainer
 from pipeline_lib.segins.transfer.spread import spread_rows
 from stages._context import SegInsContext, run_segins_stage
+from stages._resumable import ResumableTraining
 
 
 def run(context: SegInsContext) -> None:
@@ -37,10 +35,8 @@ def run(context: SegInsContext) -> None:
     detector = build_detector(checkpoint.architecture, weights, classes, section, where, context.seed)
     trainer = DetectionTrainer(fabric, section, detector, samples, machine.worker_count)
     inputs = [dataset.folder, objects.folder, checkpoint.folder]
-    facts = section.model_dump() | {"seed": context.seed, "processes": fabric.world_size}
-    code = [Path(pipeline_lib.__file__).parent]
-    state = ResumableState("detection", run_fingerprint(facts, code, inputs), machine.checkpoint_seconds)
-    history = trained(context, trainer, state)
+    training = ResumableTraining[list[dict[str, Any]]](context, fabric, section.model_dump(), inputs)
+    history = training.run(trainer)
     if not fabric.is_global_zero:
         return
     rows = spread_rows(dataset.splits[split], section.test_images)
@@ -59,23 +55,9 @@ def run(context: SegInsContext) -> None:
     )
     told = {"metric": section.metric, "iterations": section.iterations, "loss": history[-1]["loss"]}
     context.write_metrics(scores.metrics | told | {"test_images": len(rows), "detections": len(detections)})
-    state.discard()
+    training.discard()
     shown = ", ".join(f"{name} {100 * value:.1f}" for name, value in scores.metrics.items())
     context.report(f"{section.iterations} steps, loss {told['loss']:.3f}, {shown} on {len(rows)} images of {split}")
-
-
-def trained(context: SegInsContext, trainer: DetectionTrainer, state: ResumableState) -> list[dict[str, Any]]:
-    """Train to the end, storing the state now and then; returns the history."""
-    stored = state.load()
-    if stored is not None:
-        trainer.resume(stored)
-        trainer.fabric.print(f"detection@{context.run}: resuming after step {trainer.iteration}")
-
-    def store(trainer: DetectionTrainer) -> None:
-        if trainer.fabric.is_global_zero and state.due():
-            state.store(trainer.state())
-
-    return trainer.run(after_step=store)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
 
-import pipeline_lib
 from pipeline_lib.artifacts.checkpoint import Checkpoint, open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.artifacts.segmentations import SegmentedMode, write_segmentations
 from pipeline_lib.base import runtime
 from pipeline_lib.images.normalisation import Normalisation
@@ -21,6 +18,7 @@ from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops, row
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
 from pipeline_lib.segins.transfer.spread import spread_rows
 from stages._context import SegInsContext, run_segins_stage
+from stages._resumable import ResumableTraining
 
 SPLIT = "val"
 
@@ -42,33 +40,32 @@ def run(context: SegInsContext) -> None:
         crop_size=section.crop_size,
         seed=context.seed,
     )
-    code, inputs = [Path(pipeline_lib.__file__).parent], [images, maps, checkpoint.folder]
-    states: list[ResumableState] = []
+    inputs = [images, maps, checkpoint.folder]
+    trainings: list[ResumableTraining[Any]] = []
     modes: dict[str, SegmentedMode] = {}
     metrics: dict[str, Any] = {}
     for mode in section.modes:
-        fingerprint = run_fingerprint(section.model_dump() | {"seed": context.seed, "mode": mode}, code, inputs)
-        states.append(ResumableState("segmentation", fingerprint, machine.checkpoint_seconds))
         fabric = runtime.start(machine.device, "float32", context.seed)
-        trainer = _trained(context, checkpoint, len(objects.class_names) + 1, mode, crops, states[-1], fabric)
-        modes[mode], figures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
-        metrics |= {f"{mode}_{name}": round(value, 4) for name, value in figures.items()}
-        context.report(f"{mode}: {section.iterations} steps, mIoU {100 * figures['miou']:.1f}")
+        trainings.append(ResumableTraining(context, fabric, section.model_dump(), inputs, part=mode))
+        trainer = _new_trainer(context, checkpoint, len(objects.class_names) + 1, mode, crops, fabric)
+        trainings[-1].run(trainer)
+        modes[mode], measures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
+        metrics |= {f"{mode}_{name}": round(value, 4) for name, value in measures.items()}
+        context.report(f"{mode}: {section.iterations} steps, mIoU {100 * measures['miou']:.1f}")
     made_by = context.made_by(section.model_dump() | {"seed": context.seed})
     folder = context.transfer("segmentation")
     write_segmentations(folder, modes, class_names=objects.class_names, split=SPLIT, made_by=made_by)
     context.write_metrics(metrics | {"iterations": section.iterations, "test_images": len(tested)})
-    for state in states:
-        state.discard()
+    for training in trainings:
+        training.discard()
 
 
-def _trained(
+def _new_trainer(
     context: SegInsContext,
     checkpoint: Checkpoint,
     classes: int,
     mode: str,
     crops: TrainingCrops,
-    state: ResumableState,
     fabric: Fabric,
 ) -> SegmentationTrainer:
     section = context.params.segmentation
@@ -76,15 +73,7 @@ def _trained(
     segmenter = build_segmenter(
         checkpoint.architecture, weights, classes, where, frozen=mode == "frozen", stage=section.stage
     )
-    trainer = SegmentationTrainer(fabric, section, segmenter, crops, context.params.machine.worker_count)
-    stored = state.load()
-    if stored is not None:
-        trainer.resume(stored)
-        print(f"segmentation@{context.run}: {mode} resuming after step {trainer.iteration}")
-    trainer.run(lambda trainer: state.store(trainer.state()) if state.due() else None)
-    # The state of a finished mode stays until the artifact is written: an interruption repeats no mode.
-    state.store(trainer.state())
-    return trainer
+    return SegmentationTrainer(fabric, section, segmenter, crops, context.params.machine.worker_count)
 
 
 if __name__ == "__main__":

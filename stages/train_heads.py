@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
-import pipeline_lib
 from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.heads import write_heads
 from pipeline_lib.artifacts.neighbors import open_neighbors
-from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
 from pipeline_lib.base import runtime
 from pipeline_lib.ucls.heads.feature_rows import FeatureRows
 from pipeline_lib.ucls.heads.model import HeadShape
 from pipeline_lib.ucls.heads.pairs import PairSampler, fitted_batch_size
 from pipeline_lib.ucls.heads.start import chosen_start, spectral_starts
-from pipeline_lib.ucls.heads.training import HeadTrainer
+from pipeline_lib.ucls.heads.training import HeadTrainer, TrainedHeads
 from stages._context import StageContext, chosen_blocks, run_stage
+from stages._resumable import ResumableTraining
 
 
 def run(context: StageContext) -> None:
@@ -34,27 +32,15 @@ def run(context: StageContext) -> None:
     sampler = PairSampler(train.count, batch_size, section.neighbors_per_image, neighbors.draw, context.seed)
     rows = FeatureRows(train, fabric.device, machine.memory_bytes)
     settings = section.model_dump() | {"seed": context.seed}
-    # A state must not be taken up by other code; hashing all of it costs nothing and forgets no import.
-    code = [Path(pipeline_lib.__file__).parent]
+    facts = settings | asdict(shape) | {"batch_size": batch_size}
     inputs = [context.artifact("features"), context.artifact("neighbors")]
-    processes = {"processes": fabric.world_size, "batch_size": batch_size}
-    fingerprint = run_fingerprint(settings | asdict(shape) | processes, code, inputs)
-    state = ResumableState("train_heads", fingerprint, machine.checkpoint_seconds)
-    stored = state.load()
+    training = ResumableTraining[TrainedHeads](context, fabric, facts, inputs)
     start = chosen_start(section.start, train.count, shape.classes)
     clusters = None
-    if start == "spectral" and stored is None:
+    if start == "spectral" and training.is_new:
         clusters = spectral_starts(neighbors, shape.classes, section.heads, context.seed)
     trainer = HeadTrainer(fabric, section, shape, sampler, rows, clusters)
-    if stored is not None:
-        trainer.resume(stored)
-        fabric.print(f"train_heads@{context.run}: resuming after epoch {trainer.epoch} of {trainer.plan.epochs}")
-
-    def store(trainer: HeadTrainer) -> None:
-        if fabric.is_global_zero and state.due():
-            state.store(trainer.state())
-
-    trained = trainer.run(after_epoch=store)
+    trained = training.run(trainer)
     if not fabric.is_global_zero:
         return
     write_heads(
@@ -66,25 +52,25 @@ def run(context: StageContext) -> None:
         temperature=section.student_temperature,
         head_loss=trained.head_loss.tolist(),
         history=trained.history,
-        made_by=context.made_by(settings | asdict(trainer.plan)),
+        made_by=context.made_by(settings | asdict(trainer.schedule)),
     )
     last = trained.history[-1]
     context.write_metrics(
         {
-            "epochs": trainer.plan.epochs,
-            "iterations": trainer.plan.iterations,
+            "epochs": trainer.schedule.epochs,
+            "iterations": trainer.schedule.iterations,
             "batch_size": batch_size,
             "start": start,
             "components": shape.components or shape.features,
-            "teacher_momentum": trainer.plan.teacher_momentum,
+            "teacher_momentum": trainer.schedule.teacher_momentum,
             "loss": last["loss"],
             "best_head": trained.best_head,
             "best_head_loss": last["best_head_loss"],
             "prior_entropy": last["prior_entropy"],
         }
     )
-    state.discard()
-    context.report(f"{section.heads} heads, {trainer.plan.iterations} iterations, loss {last['loss']:.4f}")
+    training.discard()
+    context.report(f"{section.heads} heads, {trainer.schedule.iterations} iterations, loss {last['loss']:.4f}")
 
 
 if __name__ == "__main__":

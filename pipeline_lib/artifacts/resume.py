@@ -7,13 +7,39 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 
 from pipeline_lib.artifacts.folder import META, file_digest, repository_root
+
+Result = TypeVar("Result", covariant=True)
+
+
+class Trainer(Protocol[Result]):
+    """A training whose state can be stored after a step or an epoch and taken up again bit by bit."""
+
+    @property
+    def position(self) -> str:
+        """Where the training is, for example ``after epoch 3 of 9``."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors, numbers, texts, and lists and dicts of them."""
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Take up training where ``state`` was stored."""
+
+    def run(self, after: Callable[[Self], None] | None = None) -> Result:
+        """Train to the end.
+
+        Args:
+            after: Called with the trainer whenever its state can be stored.
+
+        Returns:
+            What the training gives.
+        """
 
 
 def run_fingerprint(settings: Mapping[str, Any], code: Sequence[Path], inputs: Sequence[Path]) -> str:

@@ -22,7 +22,7 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-class BatchPlan:
+class BatchOrder:
     """Which images a process works on in each part of each batch.
 
     Args:

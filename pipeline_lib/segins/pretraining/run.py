@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.masks import Masks
 from pipeline_lib.base.machine import MachineSettings
-from pipeline_lib.segins.pretraining.batches import BatchPlan
+from pipeline_lib.segins.pretraining.batches import BatchOrder
 from pipeline_lib.segins.pretraining.images import Decode, ImageStore, SplitImages
 from pipeline_lib.segins.pretraining.method import Method, Segmentation
 from pipeline_lib.segins.pretraining.moco import MoCo, check_moco_batches
@@ -96,7 +96,7 @@ def build_pretrainer(
         UserError: The batch does not fit the images, or sizes of MoCo do not fit each other.
     """
     train = dataset.splits.get("train", 0)
-    batches = BatchPlan(train, settings.batch_size, settings.accumulate, seed, fabric.global_rank, fabric.world_size)
+    batches = BatchOrder(train, settings.batch_size, settings.accumulate, seed, fabric.global_rank, fabric.world_size)
     method = build_method(fabric, settings, own, segins, seed)
     store = ImageStore(
         train,

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.runtime import all_reduce, progress
-from pipeline_lib.segins.pretraining.batches import BatchPlan, ViewBatches
+from pipeline_lib.segins.pretraining.batches import BatchOrder, ViewBatches
 from pipeline_lib.segins.pretraining.method import Method
 from pipeline_lib.segins.pretraining.monitor import Monitor
 from pipeline_lib.segins.pretraining.rates import set_rates, sgd
@@ -72,7 +72,7 @@ class Pretrainer:
         settings: PretrainSettings,
         optimisation: SimSiamSettings | MocoSettings,
         maker: ViewMaker,
-        batches: BatchPlan,
+        batches: BatchOrder,
         monitor: Monitor,
         workers: int,
     ) -> None:
@@ -94,6 +94,11 @@ class Pretrainer:
         optimizer = sgd(method.parameter_groups(), self._peak, optimisation.momentum, optimisation.weight_decay)
         self._forward, self._optimizer = fabric.setup(method.network, optimizer)
         method.network.train()
+
+    @property
+    def position(self) -> str:
+        """The epoch that training is in."""
+        return f"in epoch {self.epoch + 1} of {self.settings.epochs}"
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -143,11 +148,11 @@ class Pretrainer:
                 self._end_epoch()
             yield views.waited - waited_before
 
-    def run(self, after_step: Callable[[Pretrainer], None] | None = None) -> Timing:
+    def run(self, after: Callable[[Self], None] | None = None) -> Timing:
         """Train to the end.
 
         Args:
-            after_step: Called after every step, for example to store the state.
+            after: Called after every step, for example to store the state.
 
         Returns:
             Where the time went.
@@ -163,8 +168,8 @@ class Pretrainer:
             waited += seconds
             if self.step == 0 and self.history:
                 bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}")
-            if after_step is not None:
-                after_step(self)
+            if after is not None:
+                after(self)
         elapsed = time.perf_counter() - started - (self._watched - watched)
         return Timing(elapsed, waited, total * self.settings.batch_size)
 

@@ -1,8 +1,56 @@
-"""Schedules over the iterations of head training."""
+"""Length of head training, and how rates and weights change over it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+from pipeline_lib.ucls.heads.settings import HeadSettings
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Lengths and rates that follow from the settings and the number of images.
+
+    Attributes:
+        epochs: Number of epochs.
+        steps: Iterations an epoch.
+        warmup: Warm-up iterations.
+        peak_rate: Highest learning rate, scaled by the batch size.
+        final_rate: Learning rate at the end.
+        teacher_momentum: Momentum of the teacher.
+    """
+
+    epochs: int
+    steps: int
+    warmup: int
+    peak_rate: float
+    final_rate: float
+    teacher_momentum: float
+
+    @property
+    def iterations(self) -> int:
+        """Iterations in all."""
+        return self.epochs * self.steps
+
+    @classmethod
+    def of(cls, settings: HeadSettings, steps: int, batch_size: int) -> Schedule:
+        """Schedule of ``steps`` iterations an epoch of ``batch_size`` pairs."""
+        epochs = settings.epochs or -(-settings.iterations // steps)
+        total = epochs * steps
+        momentum = settings.teacher_momentum
+        return cls(
+            epochs=epochs,
+            steps=steps,
+            warmup=round(settings.warmup * total),
+            peak_rate=settings.learning_rate * batch_size / 256,
+            final_rate=settings.final_learning_rate * batch_size / 256,
+            teacher_momentum=fitted_teacher_momentum(total) if momentum == "auto" else momentum,
+        )
+
+    def learning_rate(self, iteration: int) -> float:
+        """Rate of an iteration, counted from 0 (:func:`learning_rate`)."""
+        return learning_rate(iteration, self.iterations, self.warmup, self.peak_rate, self.final_rate)
 
 
 def learning_rate(iteration: int, total: int, warmup: int, peak: float, final: float) -> float:

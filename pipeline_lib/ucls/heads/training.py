@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,56 +14,15 @@ from torch import Tensor, nn
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.runtime import all_reduce, progress
-from pipeline_lib.ucls.heads import schedules
 from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
 from pipeline_lib.ucls.heads.components import PrincipalComponents
 from pipeline_lib.ucls.heads.feature_rows import FeatureRows
 from pipeline_lib.ucls.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
 from pipeline_lib.ucls.heads.objective import Objective, TermWeights
 from pipeline_lib.ucls.heads.pairs import PairSampler
+from pipeline_lib.ucls.heads.schedules import Schedule, increasing_weight
 from pipeline_lib.ucls.heads.settings import HeadSettings
 from pipeline_lib.ucls.heads.start import place_prototypes
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Lengths and rates that follow from the settings and the number of images.
-
-    Attributes:
-        epochs: Number of epochs.
-        steps: Iterations an epoch.
-        warmup: Warm-up iterations.
-        peak_rate: Highest learning rate, scaled by the batch size.
-        final_rate: Learning rate at the end.
-        teacher_momentum: Momentum of the teacher.
-    """
-
-    epochs: int
-    steps: int
-    warmup: int
-    peak_rate: float
-    final_rate: float
-    teacher_momentum: float
-
-    @property
-    def iterations(self) -> int:
-        """Iterations in all."""
-        return self.epochs * self.steps
-
-    @classmethod
-    def of(cls, settings: HeadSettings, steps: int, batch_size: int) -> Plan:
-        """Plan for ``steps`` iterations an epoch of ``batch_size`` pairs."""
-        epochs = settings.epochs or -(-settings.iterations // steps)
-        total = epochs * steps
-        momentum = settings.teacher_momentum
-        return cls(
-            epochs=epochs,
-            steps=steps,
-            warmup=round(settings.warmup * total),
-            peak_rate=settings.learning_rate * batch_size / 256,
-            final_rate=settings.final_learning_rate * batch_size / 256,
-            teacher_momentum=schedules.fitted_teacher_momentum(total) if momentum == "auto" else momentum,
-        )
 
 
 @dataclass
@@ -113,7 +72,7 @@ class HeadTrainer:
         self.settings = settings
         self.sampler = sampler
         self.features = features
-        self.plan = Plan.of(settings, sampler.batches, sampler.batch_size)
+        self.schedule = Schedule.of(settings, sampler.batches, sampler.batch_size)
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
         self.head_loss = torch.zeros(shape.heads)
@@ -136,7 +95,7 @@ class HeadTrainer:
                 {"params": student.decayed_parameters(), "weight_decay": settings.weight_decay},
                 {"params": student.undecayed_parameters(), "weight_decay": 0.0},
             ],
-            lr=self.plan.peak_rate,
+            lr=self.schedule.peak_rate,
         )
         self.student, self.optimizer = fabric.setup(student, optimizer)
 
@@ -148,6 +107,11 @@ class HeadTrainer:
         if not isinstance(inner, MultiHeadClassifier):
             raise TypeError(f"unexpected student module {type(inner)}")
         return inner
+
+    @property
+    def position(self) -> str:
+        """Epochs that are done."""
+        return f"after epoch {self.epoch} of {self.schedule.epochs}"
 
     def state(self) -> dict[str, Any]:
         """Everything that the next epoch depends on."""
@@ -173,11 +137,11 @@ class HeadTrainer:
         self.head_loss = state["head_loss"]
         self.history = state["history"]
 
-    def run(self, after_epoch: Callable[[HeadTrainer], None] | None = None) -> TrainedHeads:
+    def run(self, after: Callable[[Self], None] | None = None) -> TrainedHeads:
         """Train to the end.
 
         Args:
-            after_epoch: Called after every epoch, for example to store the state.
+            after: Called after every epoch, for example to store the state.
 
         Returns:
             The trained heads.
@@ -185,21 +149,21 @@ class HeadTrainer:
         Raises:
             UserError: The loss stopped being finite.
         """
-        remaining = range(self.epoch, self.plan.epochs)
+        remaining = range(self.epoch, self.schedule.epochs)
         bar = progress(remaining, "train heads", unit="epoch")
         for _ in bar:
             row = self._one_epoch()
             self.history.append(row)
             bar.set_postfix(loss=f"{row['loss']:.4f}")
-            if after_epoch is not None:
-                after_epoch(self)
+            if after is not None:
+                after(self)
         return TrainedHeads(self.plain_student, self.teacher, self.head_loss, self.history)
 
     def _one_epoch(self) -> dict[str, Any]:
         total = torch.zeros_like(self.head_loss, device=self.fabric.device)
         for step, (images, neighbors) in enumerate(self._batches()):
-            total += self._step(self.epoch * self.plan.steps + step, images, neighbors)
-        self.head_loss = (all_reduce(total) / self.fabric.world_size / self.plan.steps).cpu()
+            total += self._step(self.epoch * self.schedule.steps + step, images, neighbors)
+        self.head_loss = (all_reduce(total) / self.fabric.world_size / self.schedule.steps).cpu()
         if not bool(self.head_loss.isfinite().all()):
             raise UserError(
                 f"train_heads.learning_rate = {self.settings.learning_rate}: the loss is not finite in epoch "
@@ -233,13 +197,13 @@ class HeadTrainer:
             yield self.features(rows), gathered
 
     def _step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
-        plan, settings = self.plan, self.settings
-        rate = schedules.learning_rate(iteration, plan.iterations, plan.warmup, plan.peak_rate, plan.final_rate)
+        schedule, settings = self.schedule, self.settings
+        rate = schedule.learning_rate(iteration)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         weights = TermWeights(
-            cross_entropy=schedules.increasing_weight(iteration, plan.iterations, settings.cross_entropy),
-            alignment=schedules.increasing_weight(iteration, plan.iterations, settings.alignment),
+            cross_entropy=increasing_weight(iteration, schedule.iterations, settings.cross_entropy),
+            alignment=increasing_weight(iteration, schedule.iterations, settings.alignment),
         )
         # Fabric's own mixed precision would round the features to bfloat16 before they are normalised.
         with torch.autocast(self.fabric.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
@@ -250,5 +214,5 @@ class HeadTrainer:
             self.plain_student.prototype_length.grad = None
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        follow(self.teacher, self.plain_student, plan.teacher_momentum)
+        follow(self.teacher, self.plain_student, schedule.teacher_momentum)
         return losses.detach()

@@ -8,7 +8,7 @@ import torch
 from small_run import pretrainer, same_weights, weights, write_images
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.segins.pretraining.batches import BatchPlan
+from pipeline_lib.segins.pretraining.batches import BatchOrder
 from pipeline_lib.segins.pretraining.rates import cosine_rate, set_rates
 
 METHODS = pytest.mark.parametrize("method", ["simsiam", "moco"])
@@ -25,7 +25,7 @@ def test_a_run_resumed_from_any_step_ends_with_the_same_bits(tmp_path, method, s
         torch.save(trainer.state(), content)
         stored[trainer.epoch, trainer.step] = content.getvalue()
 
-    timing = whole.run(after_step=keep)
+    timing = whole.run(after=keep)
     assert timing.images == 2 * 24
     assert "images/s" in timing.text()
     assert [row["epoch"] for row in whole.history] == [1, 2]
@@ -78,7 +78,7 @@ def test_views_are_made_in_started_processes_too(tmp_path):
 def test_parts_of_a_batch_add_up_to_one_step(tmp_path, start, expected):
     trainer = pretrainer(tmp_path, "moco", True, {"queue_start": start}, accumulate=2, epochs=1)
     pointers = []
-    trainer.run(after_step=lambda t: pointers.append(t.method.queue.pointer))
+    trainer.run(after=lambda t: pointers.append(t.method.queue.pointer))
     assert pointers == expected  # of a queue of 32 keys, which the 24 images fill first or not
     assert trainer.history[0]["loss"] == pytest.approx(
         trainer.history[0]["id_loss"] + 2 * trainer.history[0]["seg_loss"], rel=1e-5
@@ -117,18 +117,18 @@ def test_too_large_a_batch_is_refused(tmp_path):
 
 
 def test_processes_share_each_part_and_no_image_comes_twice():
-    plans = [BatchPlan(50, 8, 2, 0, rank, 2) for rank in range(2)]
-    shares = [list(plan.parts(0, 0, 2)) for plan in plans]
-    alone = list(BatchPlan(50, 8, 2, 0, 0, 1).parts(0, 0, 2))
+    orders = [BatchOrder(50, 8, 2, 0, rank, 2) for rank in range(2)]
+    shares = [list(order.parts(0, 0, 2)) for order in orders]
+    alone = list(BatchOrder(50, 8, 2, 0, 0, 1).parts(0, 0, 2))
     for (epoch, first), (_, second), (expected_epoch, expected) in zip(*shares, alone, strict=True):
         assert epoch == expected_epoch
         assert np.array_equal(np.concatenate([first, second]), expected)
     rows = np.concatenate([rows for epoch, rows in alone if epoch == 0])
     assert len(set(rows.tolist())) == len(rows) == 48
-    resumed = list(plans[0].parts(1, 3, 2))
+    resumed = list(orders[0].parts(1, 3, 2))
     assert np.array_equal(resumed[0][1], shares[0][12 + 6][1])
     with pytest.raises(UserError, match="must be a multiple of 6"):
-        BatchPlan(50, 8, 2, 0, 0, 3)
+        BatchOrder(50, 8, 2, 0, 0, 3)
 
 
 def test_rates_fall_along_a_cosine_but_for_the_predictors():

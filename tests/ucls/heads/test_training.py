@@ -14,8 +14,9 @@ from pipeline_lib.ucls.heads.feature_rows import FeatureRows
 from pipeline_lib.ucls.heads.inference import assign_in_blocks, restored_classifier
 from pipeline_lib.ucls.heads.model import HeadShape
 from pipeline_lib.ucls.heads.pairs import PairSampler
+from pipeline_lib.ucls.heads.schedules import Schedule
 from pipeline_lib.ucls.heads.settings import HeadSettings
-from pipeline_lib.ucls.heads.training import HeadTrainer, Plan
+from pipeline_lib.ucls.heads.training import HeadTrainer
 
 PLAIN_TEMI = {
     "batch_norm": False,
@@ -105,7 +106,7 @@ def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
             raise KilledError
 
     with pytest.raises(KilledError):
-        trainer(iterations=24, **EVERYTHING_KEPT).run(after_epoch=stop_after_three)
+        trainer(iterations=24, **EVERYTHING_KEPT).run(after=stop_after_three)
     resumed = trainer(iterations=24, **EVERYTHING_KEPT)
     resumed.resume(torch.load(tmp_path / "state.pt", weights_only=True))
     assert resumed.epoch == 3
@@ -134,12 +135,12 @@ def test_a_loss_that_is_not_finite_stops_with_one_line():
         running.run()
 
 
-def test_plan_scales_rates_by_the_batch_and_rounds_up_to_whole_epochs():
+def test_the_schedule_scales_rates_by_the_batch_and_rounds_up_to_whole_epochs():
     settings = HeadSettings(**(SETTINGS | {"iterations": 10, "learning_rate": 1e-3, "warmup": 0.25}))
-    plan = Plan.of(settings, steps=4, batch_size=1024)
-    assert (plan.epochs, plan.iterations, plan.warmup) == (3, 12, 3)
-    assert plan.peak_rate == pytest.approx(4e-3)
-    fixed = Plan.of(settings.model_copy(update={"epochs": 7, "teacher_momentum": 0.5}), 4, 1024)
+    schedule = Schedule.of(settings, steps=4, batch_size=1024)
+    assert (schedule.epochs, schedule.iterations, schedule.warmup) == (3, 12, 3)
+    assert schedule.peak_rate == pytest.approx(4e-3)
+    fixed = Schedule.of(settings.model_copy(update={"epochs": 7, "teacher_momentum": 0.5}), 4, 1024)
     assert (fixed.epochs, fixed.teacher_momentum) == (7, 0.5)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
@@ -76,6 +76,11 @@ class DetectionTrainer:
         optimizer = torch.optim.SGD(parameter_groups(detector), lr=settings.learning_rate, momentum=MOMENTUM)
         self._module, self._optimizer = fabric.setup(detector, optimizer)
 
+    @property
+    def position(self) -> str:
+        """Steps that are done."""
+        return f"after step {self.iteration} of {self.settings.iterations}"
+
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
@@ -96,11 +101,11 @@ class DetectionTrainer:
         self._sums = {name: value.to(self.fabric.device) for name, value in state["sums"].items()}
         self._summed = state["summed"]
 
-    def run(self, after_step: Callable[[DetectionTrainer], None] | None = None) -> list[dict[str, Any]]:
+    def run(self, after: Callable[[Self], None] | None = None) -> list[dict[str, Any]]:
         """Train to the end and take the statistics of batch normalisation anew.
 
         Args:
-            after_step: Called after every step, for example to store the state.
+            after: Called after every step, for example to store the state.
 
         Returns:
             One row for every twentieth of the training: step, rate and the mean losses since the row before.
@@ -113,8 +118,8 @@ class DetectionTrainer:
         bar = progress(self._batches(steps), "train detector", total=len(steps), unit="step")
         for batch in bar:
             self._step(batch)
-            if after_step is not None:
-                after_step(self)
+            if after is not None:
+                after(self)
         more = range(self.settings.iterations, self.settings.iterations + self.settings.precise_batches)
         refresh_statistics(self.detector, self._batches(more), self._forward)
         return self.history

@@ -1,4 +1,4 @@
-"""Figures, pictures and weights of a trained segmenter."""
+"""Measures, pictures and weights of a trained segmenter."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def evaluated_mode(
         fabric: Where to compute.
 
     Returns:
-        What the artifact keeps, and the figures ``miou``, ``foreground_iou``, ``pixel_acc`` and ``loss``.
+        What the artifact keeps, and the measures ``miou``, ``foreground_iou``, ``pixel_acc`` and ``loss``.
     """
     ids = dataset.ids(split)
     kept: dict[int, NDArray[np.uint8]] = {}
@@ -63,4 +63,4 @@ def evaluated_mode(
         for name, value in zip(names, matrix.class_iou().tolist(), strict=True)
     }
     mode = SegmentedMode(kept, trainer.segmenter.linear_layer(), iou, trainer.history)
-    return mode, matrix.figures() | {"loss": trainer.history[-1]["loss"]}
+    return mode, matrix.measures() | {"loss": trainer.history[-1]["loss"]}

@@ -44,7 +44,7 @@ class ConfusionMatrix:
         iou: NDArray[np.float64] = np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
         return iou
 
-    def figures(self) -> dict[str, Any]:
+    def measures(self) -> dict[str, Any]:
         """Scores between 0 and 1 over all counted pixels.
 
         Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
@@ -80,6 +80,11 @@ class SegmentationTrainer:
         self._backward = fabric.backward
         self._loss_sum, self._summed = 0.0, 0
 
+    @property
+    def position(self) -> str:
+        """Steps that are done."""
+        return f"after step {self.iteration} of {self._settings.iterations}"
+
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
         return {
@@ -98,11 +103,11 @@ class SegmentationTrainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self._loss_sum, self._summed = state["loss_sum"], state["summed"]
 
-    def run(self, after_step: Callable[[SegmentationTrainer], None] | None = None) -> list[dict[str, Any]]:
+    def run(self, after: Callable[[Self], None] | None = None) -> list[dict[str, Any]]:
         """Train to the end.
 
         Args:
-            after_step: Called after every step, for example to store the state.
+            after: Called after every step, for example to store the state.
 
         Returns:
             The history.
@@ -127,8 +132,8 @@ class SegmentationTrainer:
             self._optimizer.step()
             self.iteration += 1
             self._watch(float(loss.detach()))
-            if after_step is not None:
-                after_step(self)
+            if after is not None:
+                after(self)
         return self.history
 
     def _watch(self, loss: float) -> None:

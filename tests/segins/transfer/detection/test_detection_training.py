@@ -62,7 +62,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one_bit_by_bit(trainer, tmp_path
             raise StopError
 
     with pytest.raises(StopError):
-        trainer(masks=True).run(after_step=stop)
+        trainer(masks=True).run(after=stop)
     kept = torch.load(tmp_path / "state.pt", weights_only=True)
     resumed = trainer(masks=True)
     resumed.resume(kept)

@@ -126,10 +126,10 @@ def test_its_trainer_runs_evaluates_as_we_do_and_goes_on(exported, name):
     rows = rows_with_maps(dataset, objects, "val")
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
     maps = predicted_maps(ours, dataset, "val", rows, normalisation, 64, torch.device("cpu"))
-    figures = evaluate_maps(maps, dataset, objects, "val", 3, lambda *_: None).figures()
+    measures = evaluate_maps(maps, dataset, objects, "val", 3, lambda *_: None).measures()
     # Theirs are percentages of two decimals.
     np.testing.assert_allclose(
-        [found["mIoU"], found["aAcc"]], [100 * figures["miou"], 100 * figures["pixel_acc"]], atol=0.02
+        [found["mIoU"], found["aAcc"]], [100 * measures["miou"], 100 * measures["pixel_acc"]], atol=0.02
     )
     written = (root / name / "iter_3.pth").stat().st_mtime_ns
     assert train_with_mmseg(root / f"{name}.py", root / name) == found

@@ -173,7 +173,7 @@ def test_resumed_training_ends_with_the_same_weights(data, frozen):
     section = settings(scaling="standardise")
     whole, _ = trainer(data, section, frozen)
     states = []
-    whole.run(after_step=lambda running: states.append(copied(running.state())) if running.iteration == 3 else None)
+    whole.run(after=lambda running: states.append(copied(running.state())) if running.iteration == 3 else None)
     resumed, _ = trainer(data, section, frozen)
     resumed.resume(states[0])
     history = resumed.run()
@@ -230,17 +230,17 @@ def test_confusion_matrix_is_that_of_a_naive_count():
         expected.append(both / either if either else np.nan)
     np.testing.assert_allclose(matrix.class_iou(), expected)
     assert np.isnan(expected[4])
-    assert matrix.figures()["miou"] == pytest.approx(np.nanmean(expected))
-    assert matrix.figures()["pixel_acc"] == pytest.approx((truth == found)[known].mean())
+    assert matrix.measures()["miou"] == pytest.approx(np.nanmean(expected))
+    assert matrix.measures()["pixel_acc"] == pytest.approx((truth == found)[known].mean())
     both = ((truth > 0) & (found > 0) & known).sum()
-    assert matrix.figures()["foreground_iou"] == pytest.approx(both / (((truth > 0) | (found > 0)) & known).sum())
+    assert matrix.measures()["foreground_iou"] == pytest.approx(both / (((truth > 0) | (found > 0)) & known).sum())
 
 
 def test_foreground_iou_is_left_out_where_no_object_is_true_or_found():
     matrix = ConfusionMatrix(3)
     nothing = np.zeros((4, 4), dtype=np.uint8)
     matrix.add(nothing, nothing)
-    assert matrix.figures() == {"miou": 1.0, "pixel_acc": 1.0}
+    assert matrix.measures() == {"miou": 1.0, "pixel_acc": 1.0}
 
 
 def test_rate_decays_by_a_power():
