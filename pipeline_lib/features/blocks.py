@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,3 +30,23 @@ class NamedFeatureBlocks(FeatureBlocks, Protocol):
     @property
     def columns(self) -> Mapping[str, tuple[int, int]]:
         """First column and column after the last of each block, by name."""
+
+
+class ArrayFeatures:
+    """Features that are held in memory.
+
+    Attributes:
+        count: Number of rows n.
+        dimension: Number of columns d.
+
+    Args:
+        array: The features, float (n, d).
+    """
+
+    def __init__(self, array: NDArray[np.floating[Any]]) -> None:
+        self.count, self.dimension = array.shape
+        self._array = np.asarray(array, dtype=np.float32)
+
+    def rows(self, indices: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """Rows as float32, (b, d); a view where a slice is asked for."""
+        return self._array[indices]

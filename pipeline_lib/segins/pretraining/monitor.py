@@ -13,36 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline_lib.features.blocks import ArrayFeatures
+from pipeline_lib.features.knn_vote import knn_classes
 from pipeline_lib.segins.pretraining.colour import normalised
 from pipeline_lib.segins.pretraining.network import PretrainedNetwork
 from pipeline_lib.segins.pretraining.views import ReadImage
 
-_NEIGHBORS = 20
-_TEMPERATURE = 0.07
 _BATCH = 128
-
-
-def knn_accuracy(
-    base: Tensor, base_labels: NDArray[np.int32], queries: Tensor, labels: NDArray[np.int32], k: int = _NEIGHBORS
-) -> float:
-    """Share of right classes by the weighted vote of the nearest images (Wu et al., 2018), by cosine.
-
-    Args:
-        base: Features of images with known classes, float (M, C).
-        base_labels: Their classes, int (M,).
-        queries: Features of the images that are scored, float (N, C).
-        labels: Their classes, int (N,).
-        k: Neighbours that vote.
-
-    Returns:
-        Accuracy, [0, 1].
-    """
-    similarity = F.normalize(queries.float(), dim=1) @ F.normalize(base.float(), dim=1).T  # (N, M)
-    nearest, rows = similarity.topk(min(k, len(base)), dim=1)
-    classes = torch.from_numpy(base_labels.astype(np.int64))[rows]  # (N, k)
-    votes = torch.zeros(len(queries), int(base_labels.max()) + 1)
-    votes.scatter_add_(1, classes, torch.exp((nearest - 1) / _TEMPERATURE))
-    return float((votes.argmax(dim=1).numpy() == labels).mean())
 
 
 @dataclass(frozen=True)
@@ -98,11 +75,12 @@ class Monitor:
         base = self._features(network, train.read, train.rows[voting])
         queries = self._features(network, val.read, val.rows[scored])
         network.train(training)
-        return {"oracle_knn_acc": knn_accuracy(base, train.labels[voting], queries, val.labels[scored])}
+        found = knn_classes(base, train.labels[voting], queries)
+        return {"oracle_knn_acc": float((found == val.labels[scored]).mean())}
 
     @torch.no_grad()
-    def _features(self, network: PretrainedNetwork, read: ReadImage, rows: NDArray[np.int64]) -> Tensor:
-        """Pooled features (n, C) of the images ``rows``, on the CPU."""
+    def _features(self, network: PretrainedNetwork, read: ReadImage, rows: NDArray[np.int64]) -> ArrayFeatures:
+        """Pooled features of the images ``rows``, n rows and C columns."""
         features = []
         for first in range(0, len(rows), _BATCH):
             images = [_resized(read(int(row))[:3], self._size) for row in rows[first : first + _BATCH]]
@@ -110,7 +88,7 @@ class Monitor:
             with self._autocast():
                 _, feature, _ = network.encode(inputs.contiguous(memory_format=torch.channels_last))
             features.append(feature.float().cpu())
-        return torch.cat(features)
+        return ArrayFeatures(torch.cat(features).numpy())
 
 
 def _resized(image: Tensor, size: int) -> Tensor:

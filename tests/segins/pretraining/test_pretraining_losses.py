@@ -6,6 +6,7 @@ from torch import nn
 
 from pipeline_lib.segins.pretraining.losses import (
     dice,
+    embedding_spread,
     info_nce,
     info_nce_logits,
     segmentation_loss,
@@ -136,3 +137,10 @@ def test_multi_crop_averages_over_pairs_with_a_global_view():
     expected = torch.stack([simsiam_loss(p[a], p[b], z[a], z[b]) for a, b in pairs]).mean()
     torch.testing.assert_close(multi_crop_simsiam_loss(p, z), expected)
     torch.testing.assert_close(multi_crop_simsiam_loss(p[:2], z[:2]), simsiam_loss(p[0], p[1], z[0], z[1]))
+
+
+def test_spread_is_one_for_all_directions_and_zero_for_one():
+    generator = torch.Generator().manual_seed(0)
+    even = torch.randn(5000, 64, generator=generator)
+    assert float(embedding_spread(even * torch.rand(5000, 1))) == pytest.approx(1, abs=0.02)
+    assert float(embedding_spread(torch.ones(10, 64) * torch.arange(1, 11)[:, None])) == pytest.approx(0, abs=1e-6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.ucls.bounds.upper_bound_knn import nearest_rows, upper_bound_knn, weighted_vote
+from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
 
 
 def naive_accuracy(train, train_labels, held_out, held_out_labels, k, temperature):
@@ -49,25 +49,6 @@ def test_no_more_neighbours_vote_than_a_class_has_images(as_features):
     assert found == pytest.approx(naive_accuracy(train, train_labels, held_out, labels, per_class, 1.0))
     uncapped = naive_accuracy(train, train_labels, held_out, labels, 20, 1.0)
     assert uncapped != found
-
-
-def test_blocks_of_searched_rows_do_not_show(as_features):
-    train, _, held_out, _ = noisy(200, 30)
-    unit = held_out / np.linalg.norm(held_out, axis=1, keepdims=True)
-    rows = np.arange(0, 200, 2)
-    whole = nearest_rows(as_features(train), rows, unit, 7)
-    parts = nearest_rows(as_features(train), rows, unit, 7, base_rows=9)
-    np.testing.assert_array_equal(whole[0], parts[0])
-    np.testing.assert_allclose(whole[1], parts[1], rtol=1e-6)
-    direct = unit @ (train[rows] / np.linalg.norm(train[rows], axis=1, keepdims=True)).T
-    np.testing.assert_array_equal(whole[0], np.argsort(-direct, axis=1)[:, :7])
-
-
-def test_near_neighbours_outvote_many_far_ones_and_similar_ones_are_counted():
-    labels = np.array([[0, 1, 1], [0, 1, 1]])
-    similarity = np.array([[0.9, 0.5, 0.5], [0.52, 0.5, 0.5]], dtype=np.float32)
-    assert weighted_vote(labels, similarity, 2, 0.07).tolist() == [0, 1]
-    assert weighted_vote(labels, similarity, 2, 1e-4).tolist() == [0, 0]
 
 
 def test_unknown_classes_on_one_side_and_bad_features_are_refused(as_features):

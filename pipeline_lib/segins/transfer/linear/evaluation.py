@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.features.blocks import ArrayFeatures
+from pipeline_lib.features.knn_vote import knn_classes
 from pipeline_lib.images.normalisation import Normalisation
-from pipeline_lib.segins.transfer.linear.knn import weighted_knn_predictions
 from pipeline_lib.segins.transfer.linear.samples import Crops
 from pipeline_lib.segins.transfer.linear.training import pooled_features, topk_accuracy, train_classifier
 from pipeline_lib.segins.transfer.settings import LinearEvalSettings
@@ -91,11 +92,12 @@ def linear_evaluation(
     classifier = train_classifier(of_epoch, train.labels, fixed.shape[1], classes, settings, seed)
     with torch.inference_mode():
         logits = classifier(tested)
-    nearest = weighted_knn_predictions(fixed, train.labels, tested, settings.knn_neighbors, classes)
+    base, queries = ArrayFeatures(fixed.numpy()), ArrayFeatures(tested.numpy())
+    nearest = knn_classes(base, train.labels.numpy(), queries, settings.knn_neighbors)
     return {
         "top1": topk_accuracy(logits, test.labels, 1),
         "top5": topk_accuracy(logits, test.labels, 5),
-        "knn_acc": float((nearest == test.labels).float().mean()),
+        "knn_acc": float((nearest == test.labels.numpy()).mean()),
         "train_images": len(train.rows),
         "test_images": len(test.rows),
         "classes": classes,

@@ -11,7 +11,6 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.transfer.linear.evaluation import linear_evaluation
-from pipeline_lib.segins.transfer.linear.knn import weighted_knn_predictions
 from pipeline_lib.segins.transfer.linear.samples import Crops, centre_crop, random_crop
 from pipeline_lib.segins.transfer.linear.training import rate_at, topk_accuracy, train_classifier
 
@@ -62,18 +61,6 @@ def test_images_without_labels_are_refused(tmp_path):
 def test_one_class_is_refused(tmp_path):
     with pytest.raises(UserError, match="one class only"):
         linear_evaluation(MeanColour(), written(tmp_path / "d", classes=1), PLAIN, settings(), CPU, **HERE)
-
-
-def test_knn_votes_are_those_of_a_naive_version():
-    rng = np.random.default_rng(0)
-    train, labels, test = rng.normal(size=(40, 5)), rng.integers(0, 4, 40), rng.normal(size=(9, 5))
-    found = weighted_knn_predictions(*(torch.tensor(part) for part in (train, labels, test)), 7, 4)
-    for row, predicted in zip(test, found.tolist(), strict=True):
-        cosine = train @ row / np.linalg.norm(train, axis=1) / np.linalg.norm(row)
-        votes = np.zeros(4)
-        for near in np.argsort(-cosine)[:7]:
-            votes[labels[near]] += np.exp(cosine[near] / 0.07)
-        assert predicted == votes.argmax()
 
 
 def test_rates_fall_to_a_tenth_at_the_milestones():
