@@ -1,6 +1,6 @@
 """Time, memory and quality of the consensus methods on generated assignments with known classes.
 
-    python benchmarks/consensus.py --images 1281167 --heads 50 --classes 1000
+    python -m benchmarks.consensus --images 1281167 --heads 50 --classes 1000
 
 Every method runs in a process of its own and reads the assignments memory-mapped. Seconds include average NMI and the
 agreement of the heads, not the generation; the peak of resident memory is the whole process', mapped pages included.
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.base.contingency import average_nmi, contingency, matched_pairs
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.consensus.ensemble import METHODS, build_consensus
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from pipeline_lib.ucls.consensus.vote import vote
 
@@ -105,7 +105,7 @@ def markdown_table(rows: list[dict[str, Any]]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python benchmarks/consensus.py", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.consensus", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--heads", type=int, default=50)
     parser.add_argument("--classes", type=int, default=100)

@@ -9,8 +9,8 @@ from PIL import Image
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import open_detections
+from pipeline_lib.artifacts.folder import read_origin
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.artifacts.origin import read_origin
 from pipeline_lib.artifacts.segmentations import open_segmentations
 from pipeline_lib.experiments.segins_measures import METHODS
 from pipeline_lib.images.decoding import decode

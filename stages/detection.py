@@ -9,13 +9,13 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import write_detections
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.base import runtime
+from pipeline_lib.base.row_blocks import spread_rows
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.detection.detector import build_detector
 from pipeline_lib.segins.transfer.detection.evaluation import check_objects, evaluate_detections
 from pipeline_lib.segins.transfer.detection.inference import detect
 from pipeline_lib.segins.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
 from pipeline_lib.segins.transfer.detection.training import DetectionTrainer
-from pipeline_lib.segins.transfer.spread import spread_rows
 from stages._context import SegInsContext, run_segins_stage
 from stages._resumable import ResumableTraining
 

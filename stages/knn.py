@@ -7,11 +7,10 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
 from pipeline_lib.features.principal_components import fitted_components
-from pipeline_lib.features.reduced_space import ReducedSpace
-from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.features.search_space import ReducedSpace, SearchSpace
+from pipeline_lib.ucls.neighbors.adaptive import fitted_k_max, fitted_k_min
 from pipeline_lib.ucls.neighbors.auto_threshold import choose_threshold
 from pipeline_lib.ucls.neighbors.finding import find_neighbors
-from pipeline_lib.ucls.neighbors.list_lengths import fitted_k_max, fitted_k_min
 from pipeline_lib.ucls.neighbors.statistics import oracle_neighbor_accuracy
 from stages._context import StageContext, chosen_blocks, run_stage
 

@@ -8,11 +8,10 @@ from pipeline_lib.artifacts.classifier import open_classifier
 from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
-from pipeline_lib.artifacts.folder import write_atomically
+from pipeline_lib.artifacts.folder import read_origin, write_atomically
 from pipeline_lib.artifacts.heads import open_heads
 from pipeline_lib.artifacts.metrics import read_metrics
 from pipeline_lib.artifacts.neighbors import open_neighbors
-from pipeline_lib.artifacts.origin import read_origin
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.drawing.gallery import cluster_rows, write_gallery

@@ -9,10 +9,9 @@ from pipeline_lib.artifacts.folder import write_atomically, write_json
 from pipeline_lib.artifacts.metrics import read_metrics
 from pipeline_lib.experiments.segins_measures import METHODS
 from pipeline_lib.experiments.segins_published import load_published
-from pipeline_lib.reports.segins.curves import pretraining_panels
-from pipeline_lib.reports.segins.figures import figures_by_start, flat_metrics
+from pipeline_lib.reports.segins.measures import flat_metrics, measures_by_start
 from pipeline_lib.reports.segins.page import Picture, SegInsFacts, segins_page
-from pipeline_lib.reports.segins.pretrainings import collapsed, network_text
+from pipeline_lib.reports.segins.pretrainings import collapsed, network_text, pretraining_panels
 from pipeline_lib.reports.segins.tables import thesis_tables
 from stages._context import SegInsContext, run_segins_stage
 from stages._segins_report_parts import comparison_pictures, stage_origins
@@ -23,7 +22,7 @@ def run(context: SegInsContext) -> None:
     suite, params = context.params.segins_suite, context.params
     metrics = context.root / "metrics" / "segins" / context.data
     folder = context.root / "reports" / f"segins-{context.data}"
-    figures = figures_by_start(metrics, suite.start, suite.target, params.detection.metric == "coco")
+    figures = measures_by_start(metrics, suite.start, suite.target, params.detection.metric == "coco")
     flat = flat_metrics(figures, suite.method)
     write_json(context.root / "metrics" / f"{context.data}-segins.json", flat)
     checkpoints = {name: open_checkpoint(context.checkpoint(name)) for name in suite.pretrained()}

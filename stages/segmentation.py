@@ -11,12 +11,12 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.segmentations import SegmentedMode, write_segmentations
 from pipeline_lib.base import runtime
+from pipeline_lib.base.row_blocks import spread_rows
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.segmentation.evaluation import evaluated_mode
 from pipeline_lib.segins.transfer.segmentation.model import build_segmenter
 from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops, rows_with_maps
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
-from pipeline_lib.segins.transfer.spread import spread_rows
 from stages._context import SegInsContext, run_segins_stage
 from stages._resumable import ResumableTraining
 

@@ -103,14 +103,19 @@ def write_meta(folder: Path, kind: str, schema: int, made_by: Mapping[str, Any],
     write_json(folder / META, {**meta, "files": files})
 
 
-def _parsed_meta(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_json` wrote.
+
+    Raises:
+        UserError: The file holds no JSON object.
+    """
     try:
-        meta = json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); run the stage again") from None
-    if not isinstance(meta, dict):
-        raise UserError(f"{path}: expected a JSON object, found {type(meta).__name__}; run the stage again")
-    return meta
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object, found {type(value).__name__}; run the stage again")
+    return value
 
 
 def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
@@ -131,7 +136,7 @@ def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
     path = folder / META
     if not path.is_file():
         raise MissingFileError(f"{path}: no {kind} artifact here; run the stage that writes it (dvc repro)")
-    meta = _parsed_meta(path)
+    meta = read_json_object(path)
     if meta.get("kind") != kind:
         raise UserError(f"{path}: expected an artifact of kind {kind!r}, found {meta.get('kind')!r}")
     if meta.get("schema") != schema:
@@ -144,6 +149,22 @@ def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
             found = "no file" if size is None else f"{size} bytes"
             raise UserError(f"{folder / name}: expected {facts['bytes']} bytes, found {found}; run the stage again")
     return meta
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """What ``meta.json`` records of the origin of an artifact of any kind: ``stage``, ``settings``, ``packages``, more.
+
+    Raises:
+        MissingFileError: There is no artifact in ``folder``.
+        UserError: Its ``meta.json`` is damaged.
+    """
+    path = folder / META
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no artifact here; run the stage that writes it (dvc repro)")
+    made_by = read_json_object(path).get("made_by")
+    if not isinstance(made_by, dict):
+        raise UserError(f"{path}: expected the key 'made_by' with an object; run the stage again")
+    return made_by
 
 
 def open_array(

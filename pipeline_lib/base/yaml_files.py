@@ -1,17 +1,20 @@
-"""Reading the YAML files of ``conf/``, and what to say where something in them is not right."""
+"""Reading the YAML files of ``conf/`` and checking their content; what to say where something in them is not right."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.base.settings import Settings
+
+Model = TypeVar("Model", bound=Settings)
 
 
 def unknown_name(name: str, known: Iterable[str]) -> str:
@@ -34,6 +37,26 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text())
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def load_validated(path: Path, model: type[Model]) -> Model:
+    """Read a file and check all of it.
+
+    Args:
+        path: The file.
+        model: What it has to hold.
+
+    Returns:
+        Its content.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: It is no YAML, a key is unknown or a value is not allowed; the message names it.
+    """
+    try:
+        return model.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_complaint(error)}") from None
 
 
 def first_complaint(error: ValidationError) -> str:

@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.settings import Settings
-from pipeline_lib.base.validated_yaml import load_validated
-from pipeline_lib.base.yaml_files import unknown_name
+from pipeline_lib.base.yaml_files import load_validated, unknown_name
 
 DEFINITIONS = Path("conf/ablations.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]

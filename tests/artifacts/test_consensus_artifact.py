@@ -5,10 +5,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, open_consensus, write_consensus
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.ucls.consensus.ensemble import build_consensus
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 
 

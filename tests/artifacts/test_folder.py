@@ -10,6 +10,7 @@ from pipeline_lib.artifacts.folder import (
     new_folder,
     open_array,
     read_meta,
+    read_origin,
     repository_root,
     write_atomically,
     write_json,
@@ -214,3 +215,17 @@ def test_the_main_workspace_is_the_root_inside_a_temporary_run(tmp_path, monkeyp
     assert repository_root().resolve() == tmp_path.resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "main"))
     assert repository_root() == tmp_path / "main"
+
+
+def test_origin_is_what_meta_records(tmp_path):
+    (tmp_path / "meta.json").write_text(json.dumps({"kind": "x", "made_by": {"stage": "s"}}))
+    assert read_origin(tmp_path) == {"stage": "s"}
+
+
+def test_absent_and_damaged_origins_are_named(tmp_path):
+    with pytest.raises(MissingFileError, match=r"meta\.json"):
+        read_origin(tmp_path)
+    for content in ("{", "[]", "{}", '{"made_by": 3}'):
+        (tmp_path / "meta.json").write_text(content)
+        with pytest.raises(UserError, match=r"meta\.json"):
+            read_origin(tmp_path)

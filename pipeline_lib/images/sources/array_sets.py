@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from pipeline_lib.images.png import encode_png
 from pipeline_lib.images.sources.records import Record, Source
 
 
@@ -46,3 +47,17 @@ def source_of_arrays(name: str, splits: dict[str, ArraySplit], class_names: Sequ
                 yield Record(split, encode_png(image), None, int(label), names[int(label)], origin)
 
     return Source(records, {split: len(arrays.pixels) for split, arrays in splits.items()}, names)
+
+
+def encode_png(pixels: NDArray[Any]) -> bytes:
+    """PNG of an array, the same bytes for the same pixels.
+
+    Args:
+        pixels: uint8 (height, width) grey or (height, width, 3) RGB.
+
+    Returns:
+        The encoded file.
+    """
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG")
+    return stream.getvalue()

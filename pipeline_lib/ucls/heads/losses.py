@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pipeline_lib.base.runtime import mean_over_processes
+from pipeline_lib.base.runtime import all_reduce, mean_over_processes
 
 
 def smoothed_neighbors(log_teacher: Tensor) -> Tensor:
@@ -25,6 +25,24 @@ def smoothed_neighbors(log_teacher: Tensor) -> Tensor:
         Log of the mean probability, (H, B, K).
     """
     return log_teacher.logsumexp(dim=2) - math.log(log_teacher.shape[2])
+
+
+@torch.no_grad()
+def updated_prior(prior: Tensor, log_teacher: Tensor, momentum: float) -> Tensor:
+    """The class prior: a moving average of the teacher's probabilities over the global batch (thesis Eq. 5.4).
+
+    Args:
+        prior: Class prior before, (H, K).
+        log_teacher: Teacher log-probabilities of all views that count, (H, N, K); TEMI's code takes both views,
+            the thesis' Eq. 5.4 as printed the neighbours only.
+        momentum: Share of the old prior, in [0, 1).
+
+    Returns:
+        The new prior, (H, K).
+    """
+    totals = all_reduce(log_teacher.exp().sum(dim=1))  # (H, K)
+    count = all_reduce(torch.tensor(float(log_teacher.shape[1]), device=log_teacher.device))
+    return momentum * prior + (1 - momentum) * totals / count
 
 
 def pointwise_mutual_information(log_student: Tensor, log_teacher: Tensor, prior: Tensor, beta: float) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline_lib.ucls.heads.alignment import alignment_loss, meetings
-from pipeline_lib.ucls.heads.losses import instance_weights, scan_loss, smoothed_neighbors, temi_loss
-from pipeline_lib.ucls.heads.prior import updated_prior
+from pipeline_lib.ucls.heads.losses import instance_weights, scan_loss, smoothed_neighbors, temi_loss, updated_prior
 from pipeline_lib.ucls.heads.settings import HeadSettings
 from pipeline_lib.ucls.heads.sinkhorn import sinkhorn_knopp
 

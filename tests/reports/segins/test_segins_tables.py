@@ -3,7 +3,7 @@ import json
 import pytest
 
 from pipeline_lib.experiments.segins_published import Figure
-from pipeline_lib.reports.segins.figures import figures_by_start, flat_metrics
+from pipeline_lib.reports.segins.measures import flat_metrics, measures_by_start
 from pipeline_lib.reports.segins.tables import percent, signed_points, start_title, thesis_tables
 
 PRINTED = (Figure("4.3", "SimSiam", "no", "", "ap", "53.4", ""), Figure("4.3", "SimSiam", "no", "", "ap50", "79.9", ""))
@@ -21,19 +21,19 @@ def metrics(tmp_path):
 
 
 def test_figures_are_those_that_the_stages_wrote(metrics):
-    figures = figures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
+    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
     assert figures["random"] == {"top1": 0.2, "ap": 0.0, "ap50": 0.0, "ap75": 0.0}
     assert figures["moco-segins"]["frozen_miou"] == 0.25
 
 
 def test_coco_s_metric_has_names_of_its_own(metrics):
-    figures = figures_by_start(metrics, STARTS, ("scenes",), coco_metric=True)
+    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=True)
     assert figures["moco-baseline"]["coco_ap"] == pytest.approx(0.1)
     assert "ap" not in figures["moco-baseline"]
 
 
 def test_gains_are_differences_of_what_both_have(metrics):
-    flat = flat_metrics(figures_by_start(metrics, STARTS, ("scenes",), coco_metric=False), ["moco", "simsiam"])
+    flat = flat_metrics(measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False), ["moco", "simsiam"])
     assert flat["moco_gain_top1"] == pytest.approx(0.1)
     assert flat["moco_gain_ap50"] == pytest.approx(0.2)
     assert "moco_gain_frozen_miou" not in flat
@@ -41,7 +41,7 @@ def test_gains_are_differences_of_what_both_have(metrics):
 
 
 def test_tables_put_this_run_above_the_printed_rows(metrics):
-    figures = figures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
+    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
     tables = {table.name: table for table in thesis_tables(figures, PRINTED, {"4.6": "λ 2"})}
     assert list(tables) == ["4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8", ""]
     rows = tables["4.3"].rows

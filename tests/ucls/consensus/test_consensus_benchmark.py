@@ -9,7 +9,8 @@ def test_small_run_prints_a_table_and_writes_the_rows(repository, tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            "benchmarks/consensus.py",
+            "-m",
+            "benchmarks.consensus",
             *sizes,
             "--methods",
             "hgpa",

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.cspa import cspa, mean_coassociation, merge_groups
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from pipeline_lib.ucls.consensus.similarity import coassociation
 

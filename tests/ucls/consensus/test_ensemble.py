@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.base.contingency import average_nmi
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.consensus import ensemble
 from pipeline_lib.ucls.consensus.ensemble import DEFAULT_METHODS, build_consensus
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 
 SAMPLED = ConsensusSettings(cspa_exact_limit=0)

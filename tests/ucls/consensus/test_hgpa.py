@@ -3,9 +3,9 @@ import importlib.util
 import numpy as np
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.hgpa import hgpa, star_expansion
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges, incidence
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings, MethodSkippedError
 
 HAS_MTKAHYPAR = importlib.util.find_spec("mtkahypar") is not None

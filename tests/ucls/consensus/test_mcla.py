@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.association import strongest_group
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
 from pipeline_lib.ucls.consensus.mcla import collapse_and_assign, mcla
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from pipeline_lib.ucls.consensus.vote import vote
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline_lib.ucls.consensus.planted import class_shares, planted_ensemble
+from benchmarks.planted import class_shares, planted_ensemble
 
 
 def test_shares_span_the_imbalance():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.similarity import coassociation, exact_neighbor_graph, sampled_neighbor_graph
 
 

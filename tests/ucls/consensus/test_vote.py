@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from benchmarks.planted import planted_ensemble
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.consensus.ensemble import build_consensus
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
 from pipeline_lib.ucls.consensus.mcla import mcla
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from pipeline_lib.ucls.consensus.vote import align_clusters, align_heads, head_agreement, soft_vote, vote
 

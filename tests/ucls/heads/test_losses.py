@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.ucls.heads import losses
-from pipeline_lib.ucls.heads.prior import updated_prior
 
 
 def double(array: np.ndarray) -> Tensor:
@@ -19,7 +18,7 @@ def temi_both_ways(
     log_teacher = {
         view: (double(g[f"in_teacher_{view}"][call]) / teacher_temperature).log_softmax(-1) for view in ("x", "nn")
     }
-    prior = updated_prior(prior, torch.cat([log_teacher["x"], log_teacher["nn"]], dim=1), 0.9)
+    prior = losses.updated_prior(prior, torch.cat([log_teacher["x"], log_teacher["nn"]], dim=1), 0.9)
     weight = losses.instance_weights(log_teacher["x"], log_teacher["nn"]) if weighted else None
     forward = losses.temi_loss(log_student["x"], log_teacher["nn"], prior, weight, beta)
     backward = losses.temi_loss(log_student["nn"], log_teacher["x"], prior, weight, beta)
@@ -62,7 +61,7 @@ def test_prior_from_neighbours_only_is_equation_5_4_as_printed(golden):
     prior = double(g["in_prior_uniform"])
     for call in range(2):
         log_teacher = (double(g["in_teacher_nn"][call]) / 0.1).log_softmax(-1)
-        prior = updated_prior(prior, log_teacher, 0.9)
+        prior = losses.updated_prior(prior, log_teacher, 0.9)
         np.testing.assert_allclose(prior, g["thesis__prior_nn_only"][call], atol=1e-9)
 
 
@@ -73,7 +72,7 @@ def test_temi_stays_finite_in_float32_where_the_product_underflows(golden):
     log_x, log_nn = (
         torch.from_numpy(g[f"in_teacher_{view}"][0] / np.float32(0.1)).log_softmax(-1) for view in ("x", "nn")
     )
-    prior = updated_prior(torch.from_numpy(g["in_prior_uniform"]), torch.cat([log_x, log_nn], 1), 0.9)
+    prior = losses.updated_prior(torch.from_numpy(g["in_prior_uniform"]), torch.cat([log_x, log_nn], 1), 0.9)
     weight = losses.instance_weights(log_x, log_nn)
     forward = losses.temi_loss((student / 0.1).log_softmax(-1), log_nn, prior, weight, float(g["in_beta"]))
     backward = losses.temi_loss((other / 0.1).log_softmax(-1), log_x, prior, weight, float(g["in_beta"]))
@@ -95,7 +94,7 @@ def test_cross_entropy_and_smoothing_equal_the_thesis_formulas(golden, size, m, 
     each = (double(g["in_teacher_neighbors"])[:, :, :m] / float(g["in_teacher_temp"])).log_softmax(-1)
     log_nn = losses.smoothed_neighbors(each)
     np.testing.assert_allclose(log_nn.exp(), g[f"m{m}__q_mean"], atol=1e-9)
-    prior = updated_prior(double(g["in_prior"]), log_nn, 0.9)
+    prior = losses.updated_prior(double(g["in_prior"]), log_nn, 0.9)
     np.testing.assert_allclose(prior, g[f"m{m}__prior_after"], atol=1e-9)
     weight = losses.instance_weights(log_x, log_nn)
     np.testing.assert_allclose(weight, g[f"m{m}__weight"], atol=1e-9)

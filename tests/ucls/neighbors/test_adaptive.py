@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
-from pipeline_lib.ucls.neighbors.list_lengths import fitted_k_max, fitted_k_min
+from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule, fitted_k_max, fitted_k_min
 
 
 def kept(rule: AdaptiveRule, similarity: list[float]) -> int:

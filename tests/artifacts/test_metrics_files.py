@@ -1,9 +1,6 @@
-import json
-
 import pytest
 
 from pipeline_lib.artifacts.metrics import read_metrics
-from pipeline_lib.artifacts.origin import read_origin
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 
@@ -21,17 +18,3 @@ def test_absent_and_damaged_metrics_are_named(tmp_path):
         (tmp_path / "ucls.json").write_text(content)
         with pytest.raises(UserError, match=r"ucls\.json"):
             read_metrics(tmp_path, ["ucls"])
-
-
-def test_origin_is_what_meta_records(tmp_path):
-    (tmp_path / "meta.json").write_text(json.dumps({"kind": "x", "made_by": {"stage": "s"}}))
-    assert read_origin(tmp_path) == {"stage": "s"}
-
-
-def test_absent_and_damaged_origins_are_named(tmp_path):
-    with pytest.raises(MissingFileError, match=r"meta\.json"):
-        read_origin(tmp_path)
-    for content in ("{", "[]", "{}", '{"made_by": 3}'):
-        (tmp_path / "meta.json").write_text(content)
-        with pytest.raises(UserError, match=r"meta\.json"):
-            read_origin(tmp_path)

@@ -15,7 +15,7 @@ SEGMENTATION = ("frozen_miou", "frozen_foreground_iou", "fine_tuned_miou")
 _DIGITS = 4
 
 
-def figures_by_start(
+def measures_by_start(
     folder: Path, starts: Sequence[str], targets: Sequence[str], coco_metric: bool
 ) -> dict[str, dict[str, Any]]:
     """Metrics of every start.
