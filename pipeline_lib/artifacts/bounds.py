@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
+from pipeline_lib.artifacts.folder import new_folder, write_meta
 from pipeline_lib.base.errors import UserError
 
 KIND = "bounds"
 SCHEMA = 1
 _DIGITS = 4
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """An opened bounds artifact.
-
-    Attributes:
-        folder: Its folder.
-        classes: Number of classes k; clusters are below.
-        split: Name of the split.
-        methods: Names of the methods that have clusters, without labels: ``kmeans``, and ``turtle`` where it ran.
-        images: Number of images m.
-        turtle_scores: Generalisation score of each variant of TURTLE that was tried; the highest was chosen.
-    """
-
-    folder: Path
-    classes: int
-    split: str
-    methods: tuple[str, ...]
-    images: int
-    turtle_scores: dict[str, float]
-
-    def ids(self) -> NDArray[np.int64]:
-        """Image ids, int64 (m,)."""
-        return self._column("id")
-
-    def labels(self, method: str) -> NDArray[np.int32]:
-        """Clusters of a method, int32 (m,), 0 to k - 1.
-
-        Raises:
-            UserError: It has none.
-        """
-        if method not in self.methods:
-            raise UserError(f"{self.folder}: no method {method!r}; it has {', '.join(self.methods)}")
-        return self._column(method)
-
-    def _column(self, name: str) -> NDArray[Any]:
-        table = pq.read_table(self.folder / f"{self.split}.parquet", columns=[name])
-        return np.asarray(table.column(name).to_numpy())
 
 
 def write_bounds(
@@ -97,14 +57,3 @@ def write_bounds(
         fields: dict[str, Any] = {"classes": classes, "split": split, "methods": list(labels), "images": len(ids)}
         fields["turtle_scores"] = {name: round(score, _DIGITS) for name, score in turtle_scores.items()}
         write_meta(temporary, KIND, SCHEMA, made_by, fields)
-
-
-def open_bounds(folder: Path) -> Bounds:
-    """Open the artifact.
-
-    Raises:
-        MissingFileError: There is none in ``folder``.
-        UserError: It is another artifact, of another version, or cut short.
-    """
-    meta = read_meta(folder, KIND, SCHEMA)
-    return Bounds(folder, meta["classes"], meta["split"], tuple(meta["methods"]), meta["images"], meta["turtle_scores"])

@@ -59,19 +59,6 @@ class FeatureView:
             return np.array(parts[0], dtype=np.float32)
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
-    def iterate(self, block_rows: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Read all rows in order.
-
-        Args:
-            block_rows: Rows at a time.
-
-        Yields:
-            The slice of rows, and their features, float32 (b, d').
-        """
-        for start in range(0, self.count, block_rows):
-            block = slice(start, min(start + block_rows, self.count))
-            yield block, self.rows(block)
-
 
 class Features:
     """An opened features artifact.
@@ -122,16 +109,6 @@ class Features:
             first = sum(stop - start for start, stop in columns.values())
             columns[name] = (first, first + self.dimension([name]))
         return FeatureView(self._arrays[split], self._columns(blocks), columns)
-
-    def rows(self, split: str, indices: Rows, blocks: Sequence[str] | None = None) -> NDArray[np.float32]:
-        """Rows of a split, float32 (b, d'); see ``FeatureView.rows``."""
-        return self.split(split, blocks).rows(indices)
-
-    def iterate(
-        self, split: str, block_rows: int, blocks: Sequence[str] | None = None
-    ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """All rows of a split in order; see ``FeatureView.iterate``."""
-        return self.split(split, blocks).iterate(block_rows)
 
     def _columns(self, blocks: Sequence[str] | None) -> tuple[tuple[int, int], ...]:
         merged: list[tuple[int, int]] = []

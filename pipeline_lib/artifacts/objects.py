@@ -233,29 +233,6 @@ class _RowWriter:
             self._writer.close()
 
 
-def write_objects(
-    folder: Path,
-    objects: Iterable[Mapping[str, Any]],
-    segmentation: Iterable[Mapping[str, Any]],
-    class_names: Sequence[str],
-    made_by: Mapping[str, Any],
-) -> None:
-    """Write the artifact.
-
-    Args:
-        folder: Folder of the artifact.
-        objects: Rows of ``objects.parquet``, columns as the module says.
-        segmentation: Rows of ``segmentation.parquet``.
-        class_names: Names by label.
-        made_by: Stage, settings and seed.
-    """
-    with ObjectsWriter(folder, class_names, made_by) as writer:
-        for row in objects:
-            writer.add_object(row)
-        for row in segmentation:
-            writer.add_segmentation(row)
-
-
 def open_objects(folder: Path) -> Objects:
     """Open an objects artifact.
 

@@ -41,12 +41,12 @@ def test_rows_come_back_with_the_blocks_in_the_order_asked_for(tmp_path: Path) -
     indices = np.array([7, 0, 7, 10])
     for blocks in (["cls_-2", "cls"], ["patch_mean"], ["cls", "patch_mean", "cls_-2"], ["cls_-2", "patch_mean", "cls"]):
         expected = np.concatenate([VALUES["train"][:, slice(*BLOCKS[b])] for b in blocks], axis=1)
-        got = features.rows("train", indices, blocks)
+        got = features.split("train", blocks).rows(indices)
         assert got.dtype == np.float32
         np.testing.assert_array_equal(got, expected[indices])
-        np.testing.assert_array_equal(features.rows("train", slice(2, 9, 3), blocks), expected[2:9:3])
+        np.testing.assert_array_equal(features.split("train", blocks).rows(slice(2, 9, 3)), expected[2:9:3])
         assert features.dimension(blocks) == expected.shape[1]
-    np.testing.assert_array_equal(features.rows("val", indices % 4), VALUES["val"][indices % 4, :6])
+    np.testing.assert_array_equal(features.split("val").rows(indices % 4), VALUES["val"][indices % 4, :6])
     assert features.splits == {"train": 11, "val": 4}
     assert features.blocks == BLOCKS
     assert features.backbone == {"model": "made_up"}
@@ -60,19 +60,10 @@ def test_the_returned_rows_are_a_copy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(view.rows(slice(0, 4)), VALUES["train"][:4, :3])
 
 
-def test_iterate_covers_every_row_once_and_in_order(tmp_path: Path) -> None:
-    write_all(tmp_path / "features")
-    features = open_features(tmp_path / "features")
-    slices, parts = zip(*features.iterate("train", 4, ["cls_-2", "cls"]), strict=True)
-    assert [(s.start, s.stop) for s in slices] == [(0, 4), (4, 8), (8, 11)]
-    expected = VALUES["train"][:, [6, 7, 0, 1, 2]]
-    np.testing.assert_array_equal(np.concatenate(parts), expected)
-
-
 def test_float16_is_stored_as_such_and_read_as_float32(tmp_path: Path) -> None:
     write_all(tmp_path / "features", "float16")
     assert np.load(tmp_path / "features" / "train.npy").dtype == np.float16
-    got = open_features(tmp_path / "features").rows("train", slice(None))
+    got = open_features(tmp_path / "features").split("train").rows(slice(None))
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, VALUES["train"][:, :6].astype(np.float16).astype(np.float32))
 
@@ -133,9 +124,9 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
     write_all(tmp_path / "features")
     features = open_features(tmp_path / "features")
     with pytest.raises(UserError, match="no feature block 'cls_-9'; it has cls, patch_mean, cls_-2"):
-        features.rows("train", slice(None), ["cls", "cls_-9"])
+        features.split("train", ["cls", "cls_-9"])
     with pytest.raises(UserError, match="no split 'test'; it has train, val"):
-        features.rows("test", slice(None))
+        features.split("test")
     with pytest.raises(UserError, match="no feature block chosen"):
         features.dimension([])
     with pytest.raises(UserError, match="float64: allowed are float16, float32"):

@@ -4,8 +4,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from objects_kit import write_objects
 
-from pipeline_lib.artifacts.objects import ObjectsWriter, decoded_png, encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import ObjectsWriter, decoded_png, encoded_png, open_objects
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 

@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from objects_kit import write_objects
 from PIL import Image
 
 from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png, write_objects
+from pipeline_lib.artifacts.objects import encoded_png
 from pipeline_lib.artifacts.segmentations import open_segmentations
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from objects_kit import write_objects
 from PIL import Image
 
 from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import open_masks
-from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet

@@ -14,7 +14,6 @@ from pipeline_lib.base.errors import UserError
 from torchvision.models import resnet as torchvision_resnet  # isort: skip
 
 Architecture = Literal["resnet18", "resnet34", "resnet50"]
-Stage = Literal["res2", "res3", "res4", "res5"]
 ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 STAGES: dict[str, str] = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 """Detectron2's names of the stages, which the thesis uses, and torchvision's."""

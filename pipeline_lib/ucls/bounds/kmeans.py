@@ -20,12 +20,10 @@ class KMeans:
     Attributes:
         centroids: Cluster centres, (k, d) float32.
         inertia: Sum of squared distances of the fitting rows to their centres, of the best restart.
-        fitted_rows: Number of rows that it was fitted to.
     """
 
     centroids: NDArray[np.float32]
     inertia: float
-    fitted_rows: int
 
     def predict(self, features: FeatureBlocks) -> NDArray[np.int32]:
         """Nearest centre of every row (squared Euclidean distance), read in blocks.
@@ -112,7 +110,7 @@ def fit_kmeans(
         max_points_per_centroid=len(rows),
     )
     inertia = float(fit.train(rows))
-    result = KMeans(np.ascontiguousarray(fit.centroids, dtype=np.float32), inertia, len(rows))
+    result = KMeans(np.ascontiguousarray(fit.centroids, dtype=np.float32), inertia)
     _check_distinct(rows, result)
     return result
 

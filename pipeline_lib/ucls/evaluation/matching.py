@@ -63,12 +63,6 @@ def contingency_table(true: ArrayLike, predicted: ArrayLike) -> ContingencyTable
     return ContingencyTable(classes.astype(np.int64), clusters.astype(np.int64), counts)
 
 
-def cluster_to_class(table: ContingencyTable) -> dict[int, int]:
-    """Class id of every matched cluster id; unmatched clusters are absent."""
-    rows, columns = matched_pairs(table.counts)
-    return {int(table.clusters[c]): int(table.classes[r]) for r, c in zip(rows, columns, strict=True)}
-
-
 def clustering_accuracy(table: ContingencyTable) -> float:
     """Share of samples whose cluster is matched with their class (thesis 6.3), in [0, 1].
 

@@ -37,20 +37,6 @@ def list_statistics(neighbors: Neighbors) -> dict[str, Any]:
     }
 
 
-def length_histogram(neighbors: Neighbors) -> dict[str, list[int]]:
-    """Histogram of the list lengths, with bins that double in width.
-
-    Returns:
-        ``edges`` (1, 2, 4, ... past the longest list) and ``images``, the number of lists with a length from one edge
-        up to, not including, the next.
-    """
-    lengths = neighbors.lengths()
-    edges = 2 ** np.arange(int(lengths.max()).bit_length() + 1)
-    images, _ = np.histogram(lengths, edges)
-    # NumPy counts the last edge into the last bin; no length reaches it.
-    return {"edges": edges.tolist(), "images": images.tolist()}
-
-
 def mutual_share(neighbors: Neighbors, pairs: int = 20_000) -> float:
     """Share of pairs i → j for which i is in j's list too.
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from discs import COUNT, disc_mask, disc_of, image_of
+from objects_kit import write_objects
 
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png, write_objects
+from pipeline_lib.artifacts.objects import encoded_png
 
 
 @pytest.fixture

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from objects_kit import write_objects
 
-from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects
 from pipeline_lib.segins.masks.scoring import (
     THRESHOLDS,
     MaskScores,

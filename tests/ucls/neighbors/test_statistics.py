@@ -5,7 +5,6 @@ import pytest
 
 from pipeline_lib.artifacts.neighbors import Neighbors
 from pipeline_lib.ucls.neighbors.statistics import (
-    length_histogram,
     list_statistics,
     mutual_share,
     oracle_accuracy_by_similarity,
@@ -30,11 +29,6 @@ def test_lengths():
     assert (figures["neighbors_min"], figures["neighbors_median"], figures["neighbors_max"]) == (1, 3, 4)
     assert figures["share_at_k_min"] == 0.2
     assert figures["share_at_k_max"] == 0.4
-
-
-def test_histogram_counts_every_list_once():
-    histogram = length_histogram(stored([[1], [0, 2], [0, 1, 3], [0, 1, 2, 4], [3, 2, 1, 0]]))
-    assert histogram == {"edges": [1, 2, 4, 8], "images": [1, 2, 2]}
 
 
 def test_mutual_share_counts_pairs():

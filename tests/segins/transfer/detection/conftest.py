@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from objects_kit import write_objects
 from PIL import Image
 
 from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png, write_objects
+from pipeline_lib.artifacts.objects import encoded_png
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet
 from pipeline_lib.segins.transfer.settings import DetectionSettings

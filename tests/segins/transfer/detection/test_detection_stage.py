@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from objects_kit import write_objects
 
 from pipeline_lib.artifacts.detections import open_detections
-from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
 from stages import annotate, detection

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from objects_kit import write_objects
 from PIL import Image
 
 from pipeline_lib.artifacts.checkpoint import open_checkpoint, write_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 from mmseg_kit import CLASSES, MEAN, STD, class_map, encoded, settings, write_data, write_start
+from objects_kit import write_objects
 from PIL import Image
 
 from commands import export_mmseg
-from pipeline_lib.artifacts.objects import open_objects, write_objects
+from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
 from pipeline_lib.params.presets import load_presets

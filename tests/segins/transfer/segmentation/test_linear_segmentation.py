@@ -3,11 +3,12 @@ import io
 import numpy as np
 import pytest
 import torch
+from objects_kit import write_objects
 from PIL import Image
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png, open_objects, write_objects
+from pipeline_lib.artifacts.objects import encoded_png, open_objects
 from pipeline_lib.artifacts.segmentations import open_segmentations, write_segmentations
 from pipeline_lib.base import runtime
 from pipeline_lib.base.errors import UserError
