@@ -18,8 +18,8 @@ from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
 from pipeline_lib.ucls.bounds.turtle_choice import choose_turtle
 from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
-from pipeline_lib.ucls.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_figures
-from pipeline_lib.ucls.evaluation.summary import clustering_figures, rounded
+from pipeline_lib.ucls.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_measures
+from pipeline_lib.ucls.evaluation.summary import clustering_measures, rounded
 from pipeline_lib.ucls.evaluation.unlabelled import sampled_silhouette
 from pipeline_lib.ucls.heads.upper_bound import ChosenRows, upper_bound_heads
 from pipeline_lib.ucls.neighbors.upper_bound import UpperBoundNeighbors
@@ -38,10 +38,10 @@ def with_labels(
     train_labels: Labels,
     labels: Labels,
 ) -> dict[str, Any]:
-    """Figures of the bounds that use true labels (thesis Table 6.5)."""
+    """Measures of the bounds that use true labels (thesis Table 6.5)."""
     section, heads, probe = context.params.bounds, context.params.train_heads, context.params.self_train
     train, held_out = features.split("train", blocks), features.split(SPLIT, blocks)
-    figures: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
         settings = heads.model_copy(update=section.true_neighbor_training())
@@ -49,16 +49,16 @@ def with_labels(
         classes = open_class_count(context.artifact("classes")).classes
         chosen = ChosenRows(train, true.rows)
         found = upper_bound_heads(fabric, chosen, held_out, true.draw, classes, settings, context.seed, budget)
-        figures |= upper_bound_neighbor_figures(found.heads, found.best_head, labels)
-    figures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
+        measures |= upper_bound_neighbor_measures(found.heads, found.best_head, labels)
+    measures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
     if section.linear_probe_iterations:
         every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
         length = {"iterations": section.linear_probe_iterations}
         grid = probe.fitted(every.count).model_copy(update=length)
-        figures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
+        measures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
             every, train_labels, other, labels, every.columns, grid, context.seed, fabric.device
         )
-    return rounded(figures)
+    return rounded(measures)
 
 
 def run(context: StageContext) -> None:
@@ -87,14 +87,14 @@ def run(context: StageContext) -> None:
         made_by=context.made_by(section.model_dump() | {"blocks": list(blocks), "seed": seed}),
     )
     silhouettes = {name: sampled_silhouette(other, found, seed=seed) for name, found in clusters.items()}
-    figures = label_free_bounds(clusters, classes, silhouettes)
+    measures = label_free_bounds(clusters, classes, silhouettes)
     labels, train_labels = dataset.oracle_labels(SPLIT), dataset.oracle_labels("train")
     if labels is not None:
-        figures = rounded(clustering_figures(clusters, labels)) | figures
+        measures = rounded(clustering_measures(clusters, labels)) | measures
         if train_labels is not None:
-            figures |= with_labels(context, fabric, features, blocks, train_labels, labels)
-    context.write_metrics(figures)
-    context.report(f"{held_out.count} images of {SPLIT}\n{readable_bounds(figures)}\n")
+            measures |= with_labels(context, fabric, features, blocks, train_labels, labels)
+    context.write_metrics(measures)
+    context.report(f"{held_out.count} images of {SPLIT}\n{readable_bounds(measures)}\n")
 
 
 if __name__ == "__main__":

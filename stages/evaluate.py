@@ -1,4 +1,4 @@
-"""Final figures of a run: Hungarian accuracy, NMI and ARI, or label-free figures alone."""
+"""Final measures of a run: Hungarian accuracy, NMI and ARI, or label-free measures alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pipeline_lib.artifacts.consensus import open_consensus
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.features.search_space import SearchSpace
-from pipeline_lib.ucls.evaluation.summary import Clusterings, label_free_figures, labelled_figures, readable_table
+from pipeline_lib.ucls.evaluation.summary import Clusterings, label_free_measures, labelled_measures, readable_table
 from pipeline_lib.ucls.evaluation.unlabelled import sampled_silhouette
 from stages._context import StageContext, chosen_blocks, run_stage
 
@@ -35,12 +35,12 @@ def run(context: StageContext) -> None:
         classes=classes,
     )
     silhouette = sampled_silhouette(held_out, clusterings.self_trained, seed=context.seed)
-    figures = label_free_figures(clusterings, {"self_trained": silhouette})
+    measures = label_free_measures(clusterings, {"self_trained": silhouette})
     labels = open_dataset(context.artifact("datasets")).oracle_labels(SPLIT)
     if labels is not None:
-        figures = labelled_figures(clusterings, labels) | figures
-    context.write_metrics(figures, "ucls")
-    context.report(f"{len(clusterings.ensemble)} images of {SPLIT}\n{readable_table(figures)}\n")
+        measures = labelled_measures(clusterings, labels) | measures
+    context.write_metrics(measures, "ucls")
+    context.report(f"{len(clusterings.ensemble)} images of {SPLIT}\n{readable_table(measures)}\n")
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ def run(context: StageContext) -> None:
         made_by=context.made_by(section.model_dump()),
     )
     transform = backbone.transform()
-    figures = extract_features(
+    measures = extract_features(
         fabric,
         backbone.extractor,
         lambda split, rows: image_loader(dataset, split, rows, transform, section.batch_size, machine.worker_count),
         writer,
     )
     if fabric.is_global_zero:
-        context.report(f"{figures['images']:.0f} images, {figures['images_per_second']:.0f} images/s")
+        context.report(f"{measures['images']:.0f} images, {measures['images_per_second']:.0f} images/s")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def run(context: SegInsContext) -> None:
     model = build_resnet(checkpoint.architecture)
     load_backbone(model, checkpoint.backbone(), str(checkpoint.folder))
     normalisation = Normalisation(checkpoint.mean, checkpoint.std)
-    figures = linear_evaluation(
+    measures = linear_evaluation(
         model.to(fabric.device),
         dataset,
         normalisation,
@@ -29,8 +29,8 @@ def run(context: SegInsContext) -> None:
         seed=context.seed,
         workers=context.params.machine.worker_count,
     )
-    context.write_metrics({name: round(value, 4) for name, value in figures.items()})
-    context.report(", ".join(f"{name} {100 * figures[name]:.1f}" for name in ("top1", "top5", "knn_acc")))
+    context.write_metrics({name: round(value, 4) for name, value in measures.items()})
+    context.report(", ".join(f"{name} {100 * measures[name]:.1f}" for name in ("top1", "top5", "knn_acc")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Report of a run for its readers: one HTML page, and its figures as pictures."""
+"""Report of a run for its readers: one HTML page, and pictures."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run_facts(context: StageContext) -> RunFacts:
         data=context.data,
         backbone=context.backbone,
         split=SPLIT,
-        figures=read_metrics(context.root / "metrics" / context.run, METRICS, optional=("bounds",)),
+        measures=read_metrics(context.root / "metrics" / context.run, METRICS, optional=("bounds",)),
         clusters=predictions.clusters,
         probability=predictions.probability,
         agreement=consensus.agreement(SPLIT),

@@ -22,8 +22,8 @@ def run(context: SegInsContext) -> None:
     suite, params = context.params.segins_suite, context.params
     metrics = context.root / "metrics" / "segins" / context.data
     folder = context.root / "reports" / f"segins-{context.data}"
-    figures = measures_by_start(metrics, suite.start, suite.target, params.detection.metric == "coco")
-    flat = flat_metrics(figures, suite.method)
+    measures = measures_by_start(metrics, suite.start, suite.target, params.detection.metric == "coco")
+    flat = flat_metrics(measures, suite.method)
     write_json(context.root / "metrics" / f"{context.data}-segins.json", flat)
     checkpoints = {name: open_checkpoint(context.checkpoint(name)) for name in suite.pretrained()}
     masks: dict[str, dict[str, Any]] = {method: read_metrics(metrics, (f"masks-{method}",)) for method in suite.method}
@@ -32,11 +32,11 @@ def run(context: SegInsContext) -> None:
         data=context.data,
         network=network_text(checkpoints, origins),
         targets=suite.target,
-        tables=tuple(thesis_tables(figures, load_published(), row_settings(context))),
+        tables=tuple(thesis_tables(measures, load_published(), row_settings(context))),
         gains={
             method: {
                 key: flat[f"{method}_gain_{key}"]
-                for key in figures.get(f"{method}-segins", {})
+                for key in measures.get(f"{method}-segins", {})
                 if f"{method}_gain_{key}" in flat
             }
             for method in suite.method
@@ -55,7 +55,7 @@ def run(context: SegInsContext) -> None:
     )
     page = segins_page(facts).encode()
     write_atomically(folder / "report.html", page)
-    context.report(f"{len(figures)} starts in {folder / 'report.html'}, {len(page) / 1e6:.2f} MB")
+    context.report(f"{len(measures)} starts in {folder / 'report.html'}, {len(page) / 1e6:.2f} MB")
 
 
 def row_settings(context: SegInsContext) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_two_writers_share_the_files(tmp_path: Path) -> None:
             second.write("train", np.arange(5, 11), VALUES["train"][5:])
         first.write("train", np.arange(5), VALUES["train"][:5])
     np.testing.assert_array_equal(
-        open_features(tmp_path / "features").rows("train", slice(None)), VALUES["train"][:, :6]
+        open_features(tmp_path / "features").split("train").rows(slice(None)), VALUES["train"][:, :6]
     )
     assert [path.name for path in tmp_path.iterdir()] == ["features"]
 

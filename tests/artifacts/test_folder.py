@@ -195,8 +195,8 @@ def test_small_files_are_replaced_and_keep_the_order_of_keys(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_figures_that_json_has_no_word_for_are_refused_and_the_old_file_stays(tmp_path, value):
-    path = tmp_path / "figures.json"
+def test_measures_that_json_has_no_word_for_are_refused_and_the_old_file_stays(tmp_path, value):
+    path = tmp_path / "measures.json"
     write_json(path, {"loss": 1.0})
     with pytest.raises(ValueError, match="JSON"):
         write_json(path, {"loss": value})

@@ -25,11 +25,11 @@ class Rows:
         return self.values[indices].astype(np.float32)
 
 
-def labelled_figures():
-    figures = {}
+def labelled_measures():
+    measures = {}
     for name in ("kmeans", "turtle", "best_head", "heads_mean", "ensemble", "self_trained"):
-        figures |= {f"{name}_acc": 0.5, f"{name}_nmi": 0.4, f"{name}_ari": 0.3}
-    return {**figures, "heads_sd_acc": 0.05, "upper_bound_linear_probe_acc": 0.9, "upper_bound_knn_acc": 0.8}
+        measures |= {f"{name}_acc": 0.5, f"{name}_nmi": 0.4, f"{name}_ari": 0.3}
+    return {**measures, "heads_sd_acc": 0.05, "upper_bound_linear_probe_acc": 0.9, "upper_bound_knn_acc": 0.8}
 
 
 LABEL_FREE = {"ensemble_anmi": 0.81, "ensemble_agreement": 0.82, "self_trained_empty_clusters": 1}
@@ -58,7 +58,7 @@ def make_facts():
             "data": "things",
             "backbone": "pixels",
             "split": "val",
-            "figures": (labelled_figures() if labels else {}) | LABEL_FREE,
+            "measures": (labelled_measures() if labels else {}) | LABEL_FREE,
             "clusters": clusters,
             "probability": rng.random(images).astype(np.float32),
             "agreement": (rng.integers(2, 5, images) / 4).astype(np.float32),

@@ -1,4 +1,4 @@
-"""The stages linear_eval and segmentation on a small data set: figures, artifact, interruption, refusals."""
+"""The stages linear_eval and segmentation on a small data set: measures, artifact, interruption, refusals."""
 
 import dataclasses
 import io
@@ -91,21 +91,21 @@ def written(root):
     return {path.name: path.read_bytes() for path in (*files, *(root / "metrics").rglob("*.json"))}
 
 
-def test_linear_evaluation_writes_its_figures(workspace, repository):
-    figures = run(linear_eval, workspace, repository)
-    assert set(figures) == {"top1", "top5", "knn_acc", "train_images", "test_images", "classes"}
+def test_linear_evaluation_writes_its_measures(workspace, repository):
+    measures = run(linear_eval, workspace, repository)
+    assert set(measures) == {"top1", "top5", "knn_acc", "train_images", "test_images", "classes"}
     # Objects of two colours: features of random weights already tell them apart.
-    assert figures["knn_acc"] > 0.9
-    assert figures["top5"] == 1.0
-    assert (figures["train_images"], figures["test_images"], figures["classes"]) == (12, 40, 2)
-    assert run(linear_eval, workspace, repository) == figures
+    assert measures["knn_acc"] > 0.9
+    assert measures["top5"] == 1.0
+    assert (measures["train_images"], measures["test_images"], measures["classes"]) == (12, 40, 2)
+    assert run(linear_eval, workspace, repository) == measures
 
 
-def test_segmentation_writes_figures_pictures_and_layers(workspace, repository):
-    figures = run(segmentation, workspace, repository)
+def test_segmentation_writes_measures_pictures_and_layers(workspace, repository):
+    measures = run(segmentation, workspace, repository)
     for mode in ("frozen", "fine_tuned"):
-        assert 0 <= figures[f"{mode}_miou"] <= figures[f"{mode}_pixel_acc"] <= 1
-    assert figures["test_images"] == 40
+        assert 0 <= measures[f"{mode}_miou"] <= measures[f"{mode}_pixel_acc"] <= 1
+    assert measures["test_images"] == 40
     folder = workspace / "data/transfer/shapes/segmentation-random-shapes"
     opened = open_segmentations(folder)
     assert {name: len(maps) for name, maps in opened.maps.items()} == {"frozen": 32, "fine_tuned": 32}

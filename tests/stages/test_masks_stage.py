@@ -82,18 +82,18 @@ def written(root: Path) -> dict[str, bytes]:
 
 
 def test_contracam_writes_masks_metrics_and_picture(workspace: Path, repository: Path, capsys: Any) -> None:
-    figures, context = run(workspace, repository, iterations=2, threshold="auto")
+    measures, context = run(workspace, repository, iterations=2, threshold="auto")
     made = open_masks(context.masks())
     made.check_belongs_to(open_dataset(context.images()))
     assert len(made) == COUNT
     assert made.mask(3).shape == (HEIGHT, WIDTH)
     assert (made.source, made.threshold) == ("contracam", "auto")
-    assert figures["embedding"] == "projector"
-    assert (figures["images"], figures["images_with_masks"], figures["images_with_boxes"]) == (COUNT, 6, COUNT)
+    assert measures["embedding"] == "projector"
+    assert (measures["images"], measures["images_with_masks"], measures["images_with_boxes"]) == (COUNT, 6, COUNT)
     shares = [float(made.mask(row).mean()) for row in range(COUNT)]
-    assert figures["foreground_share"] == pytest.approx(np.mean(shares), abs=1e-4)
+    assert measures["foreground_share"] == pytest.approx(np.mean(shares), abs=1e-4)
     truth = 15 * 18 / (HEIGHT * WIDTH)
-    assert figures["control_whole"] == {
+    assert measures["control_whole"] == {
         "corloc": 0.0,
         "foreground_share": 1.0,
         "iou_with_boxes": round(truth, 4),
@@ -117,33 +117,33 @@ def test_without_a_projector_the_metrics_say_so(workspace: Path, repository: Pat
 
 
 def test_tokencut_takes_a_vision_transformer(workspace: Path, repository: Path) -> None:
-    figures, context = run(workspace, repository, source="tokencut", backbone="tiny", longest_side=28, **TINY_VIT)
-    assert (figures["backbone"], figures["projection"]) == ("tiny", "value")
+    measures, context = run(workspace, repository, source="tokencut", backbone="tiny", longest_side=28, **TINY_VIT)
+    assert (measures["backbone"], measures["projection"]) == ("tiny", "value")
     made = open_masks(context.masks())
     assert made.threshold is None
     assert made.mask(0).shape == (20, 28)
 
 
 def test_colours_need_no_network_and_find_an_object_that_stands_out(workspace: Path, repository: Path) -> None:
-    figures, _ = run(workspace, repository, source="colours")
-    assert figures["similarity"] == 0.9
-    assert figures["pseudo"]["iou_with_masks"] > 0.5
-    assert figures["pseudo"]["corloc"] == 1
+    measures, _ = run(workspace, repository, source="colours")
+    assert measures["similarity"] == 0.9
+    assert measures["pseudo"]["iou_with_masks"] > 0.5
+    assert measures["pseudo"]["corloc"] == 1
     other, _ = run(workspace, repository, source="colours", similarity=0.5)
     assert other["similarity"] == 0.5
 
 
 @pytest.mark.parametrize(("source", "control"), [("centre", "control_centre"), ("whole", "control_whole")])
 def test_controls_are_masks_like_others(workspace: Path, repository: Path, source: str, control: str) -> None:
-    figures, _ = run(workspace, repository, source=source)
-    assert figures["pseudo"] == figures[control]
-    assert "embedding" not in figures
+    measures, _ = run(workspace, repository, source=source)
+    assert measures["pseudo"] == measures[control]
+    assert "embedding" not in measures
 
 
 def test_true_masks_are_an_upper_bound(workspace: Path, repository: Path) -> None:
-    figures, context = run(workspace, repository, source="oracle")
-    assert (figures["pseudo"]["iou_with_masks"], figures["pseudo"]["iou_with_boxes"]) == (1.0, 1.0)
-    assert figures["pseudo"]["corloc"] == 1.0
+    measures, context = run(workspace, repository, source="oracle")
+    assert (measures["pseudo"]["iou_with_masks"], measures["pseudo"]["iou_with_boxes"]) == (1.0, 1.0)
+    assert measures["pseudo"]["corloc"] == 1.0
     objects, ids = open_objects(context.objects()), open_dataset(context.images()).ids("train")
     true = objects.of(int(ids[1])).masks
     assert true is not None

@@ -130,7 +130,7 @@ def contents(folder, besides=()):
     return {name: path.read_bytes() for name, path in relative.items() if name.parts[0] not in besides}
 
 
-def figures(folder, run=RUN, name="ucls"):
+def measures(folder, run=RUN, name="ucls"):
     return json.loads((folder / "metrics" / run / f"{name}.json").read_text())
 
 
@@ -174,16 +174,16 @@ def experiment(base, tmp_path_factory):
     return folder, dvc(folder, "exp", "run", "-S", "knn.threshold=0.3")
 
 
-def test_repro_runs_all_stages_to_finite_figures(base):
+def test_repro_runs_all_stages_to_finite_measures(base):
     folder, output = base
     assert stages_run(output) == all_stages(folder) >= set(CHAIN)
     for name, expected in LABELLED.items():
-        found = figures(folder, name=name)
+        found = measures(folder, name=name)
         assert found.keys() >= expected
         assert all(math.isfinite(value) for value in found.values())
     # Ten classes: an accuracy of 0.1 is chance.
-    assert 0.4 < figures(folder)["self_trained_acc"] <= 1
-    bounds = figures(folder, name="bounds")
+    assert 0.4 < measures(folder)["self_trained_acc"] <= 1
+    bounds = measures(folder, name="bounds")
     assert 0.4 < bounds["kmeans_acc"] < bounds["upper_bound_linear_probe_acc"] <= 1
     assert bounds["upper_bound_neighbors_best_head_acc"] > 0.4
     assert open_bounds(folder / "data" / "bounds" / RUN).methods == ("kmeans", "turtle")
@@ -221,7 +221,7 @@ def test_an_experiment_reruns_the_stages_that_depend_on_the_parameter_and_no_oth
     assert stages_run(output) == expected
     for unchanged in ("datasets", "features"):
         assert contents(folder / "data" / unchanged) == contents(base[0] / "data" / unchanged)
-    before, after = figures(base[0], name="knn"), figures(folder, name="knn")
+    before, after = measures(base[0], name="knn"), measures(folder, name="knn")
     assert after["neighbors_mean"] > before["neighbors_mean"]
 
 
@@ -273,12 +273,12 @@ def test_images_without_labels_go_through_the_whole_chain(clone):
     expected = {"ucls": {"heads_pairwise_nmi", "ensemble_anmi", "self_trained_kl_to_uniform"}}
     expected["bounds"] = {"kmeans_silhouette", "turtle_silhouette", "turtle_kl_to_uniform"}
     for name, label_free in expected.items():
-        found = figures(clone, "my_images-pixels", name)
+        found = measures(clone, "my_images-pixels", name)
         assert label_free <= found.keys()
         assert not [key for key in found if re.search(r"_(acc|ari)$|^upper_bound|^oracle", key)]
         assert all(math.isfinite(value) for value in found.values())
-    assert not [name for name in figures(clone, "my_images-pixels", "knn") if "oracle" in name]
-    assert figures(clone, "my_images", "prepare")["labelled_share"] == 0
+    assert not [name for name in measures(clone, "my_images-pixels", "knn") if "oracle" in name]
+    assert measures(clone, "my_images", "prepare")["labelled_share"] == 0
 
 
 def test_an_empty_folder_is_refused_with_one_line(clone):
@@ -298,7 +298,7 @@ def test_an_image_that_cannot_be_decoded_is_listed_or_stops_the_run(clone):
     Image.new("RGB", (64, 64)).save(folder / "broken.jpg")
     (folder / "broken.jpg").write_bytes((folder / "broken.jpg").read_bytes()[:200])
     stage(clone, "prepare", "my_images")
-    found = figures(clone, "my_images", "prepare")
+    found = measures(clone, "my_images", "prepare")
     assert (found["images"], found["unreadable"]) == (36, 1)
     assert found["unreadable_paths"] == ["broken.jpg"]
     before = contents(clone / "data" / "datasets" / "my_images")

@@ -119,8 +119,8 @@ def test_a_killed_pretraining_goes_on_where_it_was_to_the_same_bytes(place, repo
     output = run(place, repository, stage, "--method", method)
     assert "resuming" not in output
     assert re.search(r"3 epochs, loss .*, \d+ images/s, [\d.]+% of the time waiting for data", output)
-    uninterrupted, figures = contents(checkpoint), metrics(place, f"{stage}-{method}")
-    assert figures.keys() >= {"loss", "id_loss", "seg_loss", "embedding_std", "oracle_knn_acc", "collapsed", "epochs"}
+    uninterrupted, measures = contents(checkpoint), metrics(place, f"{stage}-{method}")
+    assert measures.keys() >= {"loss", "id_loss", "seg_loss", "embedding_std", "oracle_knn_acc", "collapsed", "epochs"}
     for path in checkpoint.iterdir():
         path.unlink()
     killed_in_training(place, repository, stage, "--method", method)
@@ -129,7 +129,7 @@ def test_a_killed_pretraining_goes_on_where_it_was_to_the_same_bytes(place, repo
         set_param(place, "machine", key, value)
     assert "resuming in epoch" in run(place, repository, stage, "--method", method)
     assert contents(checkpoint) == uninterrupted
-    assert metrics(place, f"{stage}-{method}") == figures
+    assert metrics(place, f"{stage}-{method}") == measures
     assert not list(place.glob(f"scratch/{stage}/*/*"))
     opened = open_checkpoint(checkpoint)
     assert (opened.architecture, opened.method, opened.origin) == ("resnet18", method, origin)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 
-from pipeline_lib.artifacts.folder import write_atomically
+from pipeline_lib.reports.drawing.panels import INK
+from pipeline_lib.reports.drawing.tiles import FAINT_INK, LARGE, MARGIN, MIDDLE, SMALL, font, write_tiles
 
 MOST_CONFIDENT = 10
 LEAST_CONFIDENT = 2
@@ -22,18 +21,12 @@ SIDE = 48
 """Side of a thumbnail in pixels."""
 WIDTH = 900
 """Width of the picture in pixels."""
-LARGEST_FILE = 1_000_000
-"""Bytes that a gallery stays below."""
 
 _SPACE = 4
 _GAP = 34
-_MARGIN = 16
 _HEADER = 66
-_LEAST_LEFT = WIDTH - _MARGIN - LEAST_CONFIDENT * (SIDE + _SPACE) + _SPACE
+_LEAST_LEFT = WIDTH - MARGIN - LEAST_CONFIDENT * (SIDE + _SPACE) + _SPACE
 _MOST_LEFT = _LEAST_LEFT - _GAP - MOST_CONFIDENT * (SIDE + _SPACE) + _SPACE
-_INK = "#222222"
-_FAINT_INK = "#666666"
-_FEWEST_LEVELS = 8
 
 
 @dataclass(frozen=True)
@@ -108,24 +101,24 @@ def write_gallery(
     # In row order, so that each row group of a data set is read once.
     shown = sorted({image for row in rows for image in (*row.most_confident, *row.least_confident)})
     thumbnails = {image: thumbnail(read(image)) for image in shown}
-    canvas = Image.new("RGB", (WIDTH, _HEADER + len(rows) * (SIDE + _SPACE) + _MARGIN - _SPACE), "white")
+    canvas = Image.new("RGB", (WIDTH, _HEADER + len(rows) * (SIDE + _SPACE) + MARGIN - _SPACE), "white")
     _draw_header(ImageDraw.Draw(canvas), len(rows), classes, name)
     for number, row in enumerate(rows):
         _draw_row(canvas, _HEADER + number * (SIDE + _SPACE), row, thumbnails)
-    write_atomically(path, encoded_below(canvas, LARGEST_FILE))
+    write_tiles(path, canvas)
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, rows: int, classes: int, name: str) -> None:
     which = f"{classes} clusters" if rows == classes else f"the {rows} largest of {classes} clusters"
-    draw.text((_MARGIN, _MARGIN), f"{name}: {which}", _INK, font(15, bold=True))
-    draw.text((_MOST_LEFT, _HEADER - 8), "most confident", _FAINT_INK, font(12), anchor="ls")
-    draw.text((_LEAST_LEFT, _HEADER - 8), "least confident", _FAINT_INK, font(12), anchor="ls")
+    draw.text((MARGIN, MARGIN), f"{name}: {which}", INK, font(LARGE, bold=True))
+    draw.text((_MOST_LEFT, _HEADER - 8), "most confident", FAINT_INK, font(SMALL), anchor="ls")
+    draw.text((_LEAST_LEFT, _HEADER - 8), "least confident", FAINT_INK, font(SMALL), anchor="ls")
 
 
 def _draw_row(canvas: Image.Image, top: int, row: ClusterRow, thumbnails: Mapping[int, Image.Image]) -> None:
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, top + 20), f"cluster {row.cluster}", _INK, font(13, bold=True), anchor="ls")
-    draw.text((_MARGIN, top + 38), _facts(row), _FAINT_INK, font(12), anchor="ls")
+    draw.text((MARGIN, top + 20), f"cluster {row.cluster}", INK, font(MIDDLE, bold=True), anchor="ls")
+    draw.text((MARGIN, top + 38), _facts(row), FAINT_INK, font(SMALL), anchor="ls")
     for left, images in ((_MOST_LEFT, row.most_confident), (_LEAST_LEFT, row.least_confident)):
         for column, image in enumerate(images):
             canvas.paste(thumbnails[image], (left + column * (SIDE + _SPACE), top))
@@ -137,27 +130,3 @@ def _facts(row: ClusterRow) -> str:
     # Rounded down, so that 1.00 is certainty.
     probability = math.floor(row.mean_probability * 100) / 100
     return f"{row.count:,} image{'s' if row.count > 1 else ''}, mean p {probability:.2f}"
-
-
-def font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans of ``size`` pixels."""
-    # Matplotlib brings its font along: the same letters on every machine.
-    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
-    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
-
-
-def encoded_below(canvas: Image.Image, limit: int) -> bytes:
-    """PNG bytes with as many levels of each colour, 256 to ``_FEWEST_LEVELS``, as stay below ``limit`` bytes."""
-    levels = 256
-    while True:
-        stream = io.BytesIO()
-        _with_levels(canvas, levels).save(stream, format="PNG", optimize=True)
-        if stream.tell() < limit or levels == _FEWEST_LEVELS:
-            return stream.getvalue()
-        levels //= 2
-
-
-def _with_levels(canvas: Image.Image, levels: int) -> Image.Image:
-    # Evenly spread from 0 to 255, so that black and white stay what they are.
-    nearest = [round(round(value * (levels - 1) / 255) * 255 / (levels - 1)) for value in range(256)]
-    return canvas.point(nearest * len(canvas.getbands()))

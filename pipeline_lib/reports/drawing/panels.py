@@ -1,4 +1,4 @@
-"""Panels: one small figure each, drawn once and written both as PNG for ``dvc plots`` and as SVG for the page."""
+"""Panels: one small picture each, drawn once and written both as PNG for ``dvc plots`` and as SVG for the page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,23 @@ INK = "#222222"
 MUTED = "#585858"
 EDGE = "#8a8a8a"
 PAPER = "#ffffff"
+ORACLE = "#b3541e"
+"""What true labels say, beside what is found without them."""
 THEME = {ACCENT: "accent", FAINT: "faint", INK: "ink", MUTED: "muted", EDGE: "edge", PAPER: "paper"}
 """Colours that follow the reader's light or dark theme in the page, with the names of their CSS variables."""
 
 PANEL_WIDTH = 4.2
 PANEL_HEIGHT = 3.0
 """Size of a panel in inches where it does not say otherwise."""
+
+SMALL_TEXT = 8
+"""Points of a long legend and of numbers in cells; other text has the style's 10."""
+
+TINY_TEXT = 5
+"""Points of numbers in many cells."""
+
+MARK_TEXT = 10.5
+"""Points of bold numbers on points."""
 
 DPI = 100
 """Pixels an inch of PNG files."""
@@ -53,7 +64,7 @@ _STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Panel:
-    """A figure with one pair of axes.
+    """A picture with one pair of axes.
 
     Attributes:
         name: Short name, unique within a page: letters, digits and hyphens.
@@ -108,7 +119,7 @@ def _saved(figure: Figure, kind: str, metadata: dict[str, Any], transparent: boo
 
 
 def write_message(path: Path, message: str) -> None:
-    """Write a PNG file that says in words why there is no figure."""
+    """Write a PNG file that says in words why there is no picture."""
 
     def draw(axes: Axes) -> None:
         axes.set_axis_off()

@@ -1,1 +1,1 @@
-"""The SegIns chain for its readers: tables beside the thesis' figures, pictures, and comparisons over seeds."""
+"""The SegIns chain for its readers: tables beside the published values, pictures, and comparisons over seeds."""

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from pipeline_lib.artifacts.folder import write_atomically
-from pipeline_lib.reports.drawing.gallery import LARGEST_FILE, encoded_below, font
+from pipeline_lib.reports.drawing.panels import INK
+from pipeline_lib.reports.drawing.tiles import FAINT_INK, LARGE, MARGIN, SMALL, font, paste_tile, scaled, write_tiles
 
 SAMPLES = 16
 """Images that the picture shows."""
@@ -21,12 +21,9 @@ SAMPLES = 16
 _TILE = 104
 _SPACE = 4
 _GAP = 24
-_MARGIN = 16
 _HEADER = 66
 _COLUMNS = 2
 _TITLES = ("image", "soft map", "mask", "truth")
-_INK = "#222222"
-_FAINT_INK = "#666666"
 _OUTLINE = (255, 60, 60)
 
 
@@ -64,31 +61,28 @@ def write_mask_gallery(path: Path, samples: Sequence[MaskSample], title: str, fa
         facts: Second line, smaller.
     """
     block = len(_TITLES) * (_TILE + _SPACE)
-    width = 2 * _MARGIN + _COLUMNS * block + (_COLUMNS - 1) * _GAP - _SPACE
+    width = 2 * MARGIN + _COLUMNS * block + (_COLUMNS - 1) * _GAP - _SPACE
     lines = -(-len(samples) // _COLUMNS)
-    canvas = Image.new("RGB", (width, _HEADER + 18 + lines * (_TILE + _SPACE) + _MARGIN), "white")
+    canvas = Image.new("RGB", (width, _HEADER + 18 + lines * (_TILE + _SPACE) + MARGIN), "white")
     draw = ImageDraw.Draw(canvas)
-    draw.text((_MARGIN, _MARGIN), title, _INK, font(15, bold=True))
-    draw.text((_MARGIN, _MARGIN + 24), facts, _FAINT_INK, font(12))
+    draw.text((MARGIN, MARGIN), title, INK, font(LARGE, bold=True))
+    draw.text((MARGIN, MARGIN + 24), facts, FAINT_INK, font(SMALL))
     for column in range(min(_COLUMNS, len(samples))):
         for number, name in enumerate(_TITLES):
-            left = _MARGIN + column * (block + _GAP) + number * (_TILE + _SPACE)
-            draw.text((left, _HEADER + 12), name, _FAINT_INK, font(12), anchor="ls")
+            left = MARGIN + column * (block + _GAP) + number * (_TILE + _SPACE)
+            draw.text((left, _HEADER + 12), name, FAINT_INK, font(SMALL), anchor="ls")
     for place, sample in enumerate(samples):
         line, column = divmod(place, _COLUMNS)
         for number, tile in enumerate(_tiles(sample)):
-            left = _MARGIN + column * (block + _GAP) + number * (_TILE + _SPACE)
+            left = MARGIN + column * (block + _GAP) + number * (_TILE + _SPACE)
             top = _HEADER + 18 + line * (_TILE + _SPACE)
-            # Images that are not square stand in the middle of their tile.
-            canvas.paste(tile, (left + (_TILE - tile.width) // 2, top + (_TILE - tile.height) // 2))
-    write_atomically(path, encoded_below(canvas, LARGEST_FILE))
+            paste_tile(canvas, tile, left, top, _TILE)
+    write_tiles(path, canvas)
 
 
 def _tiles(sample: MaskSample) -> list[Image.Image]:
-    scale = _TILE / max(sample.image.size)
-    size = (max(1, round(sample.image.width * scale)), max(1, round(sample.image.height * scale)))
-    method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS
-    image = sample.image.resize(size, method)
+    image = scaled(sample.image, _TILE)
+    size = image.size
     pixels = np.asarray(image, dtype=np.float64)  # (h, w, 3)
     grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]  # (h, w, 1)
     soft = Image.fromarray(sample.soft).resize(size, Image.Resampling.BILINEAR)

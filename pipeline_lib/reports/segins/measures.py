@@ -47,18 +47,18 @@ def _chosen(values: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: values[key] for key in keys if values.get(key) is not None}
 
 
-def flat_metrics(figures: Mapping[str, Mapping[str, Any]], methods: Iterable[str]) -> dict[str, Any]:
+def flat_metrics(measures: Mapping[str, Mapping[str, Any]], methods: Iterable[str]) -> dict[str, Any]:
     """One flat table for ``dvc metrics``: every measure of every start, and what SegIns gains over its baseline.
 
     Args:
-        figures: Metrics by start.
+        measures: Metrics by start.
         methods: Pretraining methods.
 
     Returns:
         ``<start>_<measure>`` and ``<method>_gain_<measure>``, shares rounded to four digits.
     """
-    flat = {f"{start}_{key}": value for start, values in figures.items() for key, value in values.items()}
+    flat = {f"{start}_{key}": value for start, values in measures.items() for key, value in values.items()}
     for method in methods:
-        before, after = figures.get(f"{method}-baseline", {}), figures.get(f"{method}-segins", {})
+        before, after = measures.get(f"{method}-baseline", {}), measures.get(f"{method}-segins", {})
         flat |= {f"{method}_gain_{key}": after[key] - before[key] for key in after if key in before}
     return {key: round(float(value), _DIGITS) for key, value in flat.items()}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from pipeline_lib.artifacts.checkpoint import Checkpoint
 from pipeline_lib.reports.drawing.curves import whole_numbers
-from pipeline_lib.reports.drawing.panels import ACCENT, MUTED, Panel
+from pipeline_lib.reports.drawing.panels import ACCENT, MUTED, SMALL_TEXT, Panel
 
 _FEW = 12
 _WATCHED = (
@@ -69,6 +69,6 @@ def _drawing(title: str, lines: Mapping[str, Sequence[tuple[int, float]]]) -> An
             )
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.set_major_locator(whole_numbers())
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=SMALL_TEXT)
 
     return draw

@@ -24,7 +24,7 @@ class TableRow:
         cells: A text for each measure.
         published: Whether the thesis prints it.
         gain: Whether it is the difference of the two rows above.
-        note: Oddities of the printed figures.
+        note: Oddities of the published values.
     """
 
     title: str
@@ -99,12 +99,12 @@ def signed_points(difference: float) -> str:
 
 
 def thesis_tables(
-    figures: Mapping[str, Mapping[str, Any]], published: Sequence[Figure], settings: Mapping[str, str]
+    by_start: Mapping[str, Mapping[str, Any]], published: Sequence[Figure], settings: Mapping[str, str]
 ) -> list[Table]:
     """All tables.
 
     Args:
-        figures: This run's metrics, shares, by start.
+        by_start: This run's metrics, shares, by start.
         published: What the thesis prints.
         settings: What this run's SegIns row is called in Tables 4.6 to 4.8, by table, for example ``lambda 2``.
 
@@ -113,7 +113,7 @@ def thesis_tables(
     """
     tables = []
     for name, title, measures, starts in _TABLES:
-        rows = [row for start in figures for row in _own_rows(figures, start, starts, measures, settings.get(name))]
+        rows = [row for start in by_start for row in _own_rows(by_start, start, starts, measures, settings.get(name))]
         rows += [
             TableRow(
                 row.title, tuple(row.values.get(measure, "–") for measure in measures), True, note="; ".join(row.notes)
@@ -125,20 +125,20 @@ def thesis_tables(
 
 
 def _own_rows(
-    figures: Mapping[str, Mapping[str, Any]],
+    by_start: Mapping[str, Mapping[str, Any]],
     start: str,
     starts: Sequence[str],
     measures: Sequence[str],
     setting: str | None,
 ) -> list[TableRow]:
     """Row of a start, and for SegIns one of what it gains, where the table shows the baseline as well."""
-    values = figures[start]
+    values = by_start[start]
     if (starts and start not in starts) or all(values.get(measure) is None for measure in measures):
         return []
     rows = [TableRow(_titled(start, setting), _cells(values, measures), False)]
     baseline = start.removesuffix("segins") + "baseline"
-    if start.endswith("-segins") and baseline in figures and (not starts or baseline in starts):
-        cells = tuple(_gain(values.get(measure), figures[baseline].get(measure)) for measure in measures)
+    if start.endswith("-segins") and baseline in by_start and (not starts or baseline in starts):
+        cells = tuple(_gain(values.get(measure), by_start[baseline].get(measure)) for measure in measures)
         rows.append(TableRow(f"gain over {start_title(baseline)}", cells, False, gain=True))
     return rows
 

@@ -1,1 +1,1 @@
-"""Figures of a run."""
+"""Pictures and measures of a run."""

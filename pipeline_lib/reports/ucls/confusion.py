@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.base.contingency import contingency, matched_pairs
 from pipeline_lib.reports.drawing.curves import whole_numbers
-from pipeline_lib.reports.drawing.panels import ACCENT, INK, PAPER, Panel
+from pipeline_lib.reports.drawing.panels import ACCENT, INK, PAPER, SMALL_TEXT, TINY_TEXT, Panel
 
 MOST_WRITTEN = 30
 """More classes or clusters than that are drawn without numbers and names."""
@@ -106,7 +106,7 @@ def _draw(axes: Axes, confusion: Confusion, class_names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), shortened, parse_math=False)
     axes.set_xticks(range(len(confusion.clusters)), [str(number) for number in confusion.clusters])
     axes.tick_params(length=0)
-    size = 8 if len(names) <= 12 else 5
+    size = SMALL_TEXT if len(names) <= 12 else TINY_TEXT
     for (row, column), count in np.ndenumerate(confusion.counts):
         if count:
             colour = PAPER if shares[row, column] > 0.65 else INK

@@ -1,4 +1,4 @@
-"""Further figures of a run that are told as name and value: of the neighbour lists and of the consensus methods."""
+"""Further measures of a run that are told as name and value: of the neighbour lists and of the consensus methods."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ _NEIGHBORS = (
 )
 
 
-def neighbor_details(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and value of the figures of the neighbour lists, as far as they exist.
+def neighbor_details(measures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and value of the measures of the neighbour lists, as far as they exist.
 
     Args:
-        figures: Metrics of the run by name.
+        measures: Metrics of the run by name.
     """
-    return [(title, form.format(figures[name])) for name, title, form in _NEIGHBORS if figures.get(name) is not None]
+    return [(title, form.format(measures[name])) for name, title, form in _NEIGHBORS if measures.get(name) is not None]
 
 
-def consensus_details(figures: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
+def consensus_details(measures: Mapping[str, Any], split: str) -> list[tuple[str, str]]:
     """Each consensus method with its average NMI with the heads, or why it was left out; the chosen one says so.
 
     Args:
-        figures: Metrics of the run by name: ``chosen``, ``<split>_<method>_anmi`` or ``<split>_<method>_skipped``.
+        measures: Metrics of the run by name: ``chosen``, ``<split>_<method>_anmi`` or ``<split>_<method>_skipped``.
         split: The split.
     """
     details = []
-    for name, value in figures.items():
+    for name, value in measures.items():
         method, _, measure = name.removeprefix(f"{split}_").rpartition("_")
         if not name.startswith(f"{split}_") or measure not in ("anmi", "skipped"):
             continue
-        title = f"{method}, chosen" if method == figures.get("chosen") else method
+        title = f"{method}, chosen" if method == measures.get("chosen") else method
         details.append((title, f"{value:.3f}" if measure == "anmi" else f"left out: {value}"))
     return details

@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-import colorsys
-
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pipeline_lib.reports.drawing.panels import INK, PAPER, Panel
+from pipeline_lib.reports.drawing.palettes import cluster_colours
+from pipeline_lib.reports.drawing.panels import INK, MARK_TEXT, PAPER, Panel
 from pipeline_lib.reports.drawing.svg import GROUP_PREFIX
 from pipeline_lib.reports.ucls.feature_map import FeatureMap
 
 MOST_NUMBERED = 30
 """More clusters than that are not numbered: the numbers would cover the points."""
-
-_GOLDEN = 0.618033988749895
-_COLOURS = (
-    "#2f7fc1",
-    "#e07b1f",
-    "#3d9a50",
-    "#cf4446",
-    "#8b66c2",
-    "#9a6b52",
-    "#d65fae",
-    "#7d8894",
-    "#a89a1d",
-    "#22a3b4",
-)
-
-
-def cluster_colours(count: int) -> list[str]:
-    """A colour for each cluster, readable on white and on near-black; hues a golden section apart above ten."""
-    if count <= len(_COLOURS):
-        return list(_COLOURS[:count])
-    colours = []
-    for cluster in range(count):
-        red, green, blue = colorsys.hls_to_rgb(cluster * _GOLDEN % 1, 0.46 + 0.1 * (cluster % 2), 0.62)
-        colours.append(f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}")
-    return colours
 
 
 def map_panel(flat: FeatureMap, clusters: NDArray[np.integer], count: int) -> Panel:
@@ -70,7 +44,7 @@ def _draw(axes: Axes, places: NDArray[np.float64], clusters: NDArray[np.integer]
                 color=INK,
                 ha="center",
                 va="center",
-                fontsize=10.5,
+                fontsize=MARK_TEXT,
                 fontweight="bold",
                 path_effects=halo,
                 zorder=3,

@@ -1,4 +1,4 @@
-"""The page of a run: one HTML file with all figures and pictures inside, below a limit of bytes."""
+"""The page of a run: one HTML file with all measures and pictures inside, below a limit of bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run_page(facts: RunFacts, panels: RunPanels, limit: int = LARGEST_PAGE) -> s
 
     Args:
         facts: The run.
-        panels: Its figures.
+        panels: Its pictures.
         limit: Bytes of UTF-8 that the page stays below. If it cannot even with the smallest thumbnails, it has none
             and says so.
 
@@ -68,28 +68,28 @@ def _values(facts: RunFacts, panels: RunPanels) -> dict[str, Any]:
         "facts": facts,
         "panels": panels,
         "tiles": _tiles(facts),
-        "scores": score_rows(facts.figures),
-        "label_free": label_free_rows(facts.figures),
+        "scores": score_rows(facts.measures),
+        "label_free": label_free_rows(facts.measures),
         "measures": MEASURES,
         "kinds": TITLES,
         "per_gallery": images_per_gallery(facts.count),
         "confusion": confusion,
         "confusion_written": written,
         "errors": confusion.largest_errors(_LARGEST_ERRORS) if confusion is not None else [],
-        "neighbor_details": neighbor_details(facts.figures),
-        "consensus_details": consensus_details(facts.figures, facts.split),
+        "neighbor_details": neighbor_details(facts.measures),
+        "consensus_details": consensus_details(facts.measures, facts.split),
         "settings": stage_settings(facts.origins),
         "packages": package_versions(facts.origins),
     }
 
 
 def _tiles(facts: RunFacts) -> list[tuple[str, str]]:
-    """The headline: name and value of a few figures."""
-    figures: Mapping[str, Any] = facts.figures
+    """The headline: name and value of a few measures."""
+    measures: Mapping[str, Any] = facts.measures
     wanted = [(f"self_trained_{measure}", f"{measure.upper()} ‡") for measure in MEASURES]
     wanted += [("ensemble_acc", "ACC †"), ("kmeans_acc", "ACC of k-means")]
-    if not any(name in figures for name, _ in wanted):
+    if not any(name in measures for name, _ in wanted):
         wanted = [("ensemble_anmi", "average NMI †"), ("ensemble_agreement", "agreement †")]
         wanted += [("self_trained_silhouette", "silhouette ‡"), ("heads_pairwise_nmi", "pairwise NMI of heads")]
-    tiles = [(title, f"{figures[name]:.3f}") for name, title in wanted if name in figures]
+    tiles = [(title, f"{measures[name]:.3f}") for name, title in wanted if name in measures]
     return [*tiles, ("images", f"{len(facts.clusters):,}"), ("clusters", f"{facts.count:,}")]

@@ -47,7 +47,7 @@ class RunFacts:
         data: Name of the data set.
         backbone: Name of the backbone.
         split: Name of the split that is shown.
-        figures: Metrics by name.
+        measures: Metrics by name.
         clusters: Cluster of each image (‡), (n,).
         probability: Probability of that cluster, (n,).
         agreement: Share of heads that agree on the image, (n,).
@@ -68,7 +68,7 @@ class RunFacts:
     data: str
     backbone: str
     split: str
-    figures: Mapping[str, Any]
+    measures: Mapping[str, Any]
     clusters: NDArray[np.int32]
     probability: NDArray[np.float32]
     agreement: NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""All figures of a run, drawn from its facts; and the same as PNG files."""
+"""All pictures of a run, drawn from its facts; and the same as PNG files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pipeline_lib.reports.ucls.sizes import size_panel
 
 @dataclass(frozen=True)
 class RunPanels:
-    """Figures of a run.
+    """Pictures of a run.
 
     Attributes:
-        scores: Accuracies or label-free figures.
+        scores: Accuracies or label-free measures.
         sizes: Cluster sizes.
         training: Losses and class prior.
         neighbors: Accuracy of neighbours, where labels are known, and lengths of the lists.
@@ -40,11 +40,11 @@ class RunPanels:
 
 
 def run_panels(facts: RunFacts) -> RunPanels:
-    """Prepare the figures of a run; the map is computed here, and drawing comes later."""
+    """Prepare the pictures of a run; the map is computed here, and drawing comes later."""
     titles = [facts.cluster_title(cluster) for cluster in range(facts.count)]
     confusion, places = facts.oracle_confusion, feature_map(facts.features)
     return RunPanels(
-        scores=score_panel(score_rows(facts.figures), label_free_rows(facts.figures)),
+        scores=score_panel(score_rows(facts.measures), label_free_rows(facts.measures)),
         sizes=size_panel(facts.sizes, titles),
         training=training_panels(facts.history, facts.best_head, facts.count),
         neighbors=neighbor_panels(facts.list_lengths, facts.threshold, facts.oracle_neighbor_accuracy),
@@ -59,7 +59,7 @@ def write_pictures(folder: Path, panels: RunPanels) -> None:
 
     Args:
         folder: Where to; without labels ``confusion.png`` says so in words, since ``dvc plots`` needs the file.
-        panels: The figures.
+        panels: The pictures.
     """
     write_panels(folder / "scores.png", [panels.scores])
     write_panels(folder / "sizes.png", [panels.sizes])

@@ -1,4 +1,4 @@
-"""The headline figures of a run: which there are, what to call them, and their picture."""
+"""The headline measures of a run: which there are, what to call them, and their picture."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _LABEL_FREE: tuple[tuple[str, str, str], ...] = (
     ("self_trained_empty_clusters", "self-trained ‡: empty clusters", "number"),
 )
 _CHARTED = 6
-"""So many of the first label-free figures have no other range than −1 to 1 and go into the chart."""
+"""So many of the first label-free measures have no other range than −1 to 1 and go into the chart."""
 
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """A labelled figure.
+    """A labelled measure.
 
     Attributes:
         title: What it is the score of.
@@ -64,7 +64,7 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class LabelFreeRow:
-    """A figure that needs no labels: what it is, how to read it, its value, and whether the chart has it."""
+    """A measure that needs no labels: what it is, how to read it, its value, and whether the chart has it."""
 
     title: str
     note: str
@@ -72,42 +72,42 @@ class LabelFreeRow:
     charted: bool
 
 
-def score_rows(figures: Mapping[str, Any]) -> list[ScoreRow]:
-    """The labelled figures that exist, baselines first and bounds last; none where there are no labels.
+def score_rows(measures: Mapping[str, Any]) -> list[ScoreRow]:
+    """The labelled measures that exist, baselines first and bounds last; none where there are no labels.
 
     Args:
-        figures: Metrics of the run by name: ``<name>_acc``, ``_nmi``, ``_ari``, ``heads_sd_acc``.
+        measures: Metrics of the run by name: ``<name>_acc``, ``_nmi``, ``_ari``, ``heads_sd_acc``.
     """
     return [
         ScoreRow(
             title,
             kind,
             note,
-            acc=figures[f"{name}_acc"],
-            nmi=figures.get(f"{name}_nmi"),
-            ari=figures.get(f"{name}_ari"),
-            sd=figures.get("heads_sd_acc") if name == "heads_mean" else None,
+            acc=measures[f"{name}_acc"],
+            nmi=measures.get(f"{name}_nmi"),
+            ari=measures.get(f"{name}_ari"),
+            sd=measures.get("heads_sd_acc") if name == "heads_mean" else None,
         )
         for name, title, kind, note in _ROWS
-        if figures.get(f"{name}_acc") is not None
+        if measures.get(f"{name}_acc") is not None
     ]
 
 
-def label_free_rows(figures: Mapping[str, Any]) -> list[LabelFreeRow]:
-    """The figures that need no labels, as far as they exist.
+def label_free_rows(measures: Mapping[str, Any]) -> list[LabelFreeRow]:
+    """The measures that need no labels, as far as they exist.
 
     Args:
-        figures: Metrics of the run by name.
+        measures: Metrics of the run by name.
     """
     return [
-        LabelFreeRow(title, note, figures[name], place < _CHARTED)
+        LabelFreeRow(title, note, measures[name], place < _CHARTED)
         for place, (name, title, note) in enumerate(_LABEL_FREE)
-        if figures.get(name) is not None
+        if measures.get(name) is not None
     ]
 
 
 def score_panel(scores: Sequence[ScoreRow], label_free: Sequence[LabelFreeRow]) -> Panel:
-    """A chart of the accuracies; of the label-free figures where there are none.
+    """A chart of the accuracies; of the label-free measures where there are none.
 
     Raises:
         ValueError: Both are empty.
@@ -118,7 +118,7 @@ def score_panel(scores: Sequence[ScoreRow], label_free: Sequence[LabelFreeRow]) 
         return Panel("scores", lambda axes: _draw_scores(axes, scores), f"ACC: {words}.", height=height)
     charted = [row for row in label_free if row.charted]
     if not charted:
-        raise ValueError("no figure of the run can be drawn; expected self_trained_acc or ensemble_anmi among them")
+        raise ValueError("no measure of the run can be drawn; expected self_trained_acc or ensemble_anmi among them")
     words = ", ".join(f"{row.title} {row.value:.3f}" for row in charted)
     height = 0.9 + 0.3 * len(charted)
     return Panel("scores", lambda axes: _draw_label_free(axes, charted), f"Without labels: {words}.", height=height)
@@ -145,7 +145,7 @@ def _draw_label_free(axes: Axes, rows: Sequence[LabelFreeRow]) -> None:
         axes.plot(row.value, place, "o", markersize=7, color=ACCENT, clip_on=False)
         _write_value(axes, place, f"{row.value:.3f}")
     _finish(axes, [row.title for row in rows])
-    axes.set(title="Figures without labels", xlim=(min(0.0, *(row.value for row in rows)), 1))
+    axes.set(title="Measures without labels", xlim=(min(0.0, *(row.value for row in rows)), 1))
 
 
 def _write_value(axes: Axes, place: int, text: str) -> None:

@@ -72,23 +72,23 @@ class CollectedMasks:
             yield np.unpackbits(packed, count=height * width).reshape(height, width).astype(bool)
 
     def metrics(self) -> dict[str, Any]:
-        """Figures of all masks, and of the images with truth those of :meth:`MaskScores.metrics`."""
-        figures = {
+        """Measures of all masks, and of the images with truth those of :meth:`MaskScores.metrics`."""
+        measures = {
             "images": self._count,
             "foreground_share": round(float(self._shares.mean()), 4),
             "empty_masks": int((self._shares == 0).sum()),
             "full_masks": int((self._shares == 1).sum()),
         }
-        return figures | self._scores.metrics()
+        return measures | self._scores.metrics()
 
     def summary(self) -> str:
-        """The figures of the masks in one line."""
-        figures = self.metrics()
-        text = f"{figures['images']:,} images, foreground {figures['foreground_share']:.2f}"
-        scores, centre = figures.get("pseudo"), figures.get("control_centre")
+        """The measures of the masks in one line."""
+        measures = self.metrics()
+        text = f"{measures['images']:,} images, foreground {measures['foreground_share']:.2f}"
+        scores, centre = measures.get("pseudo"), measures.get("control_centre")
         if scores is None or centre is None:
             return f"{text}; no truth to score with"
-        name = "masks" if figures["images_with_masks"] else "boxes"
+        name = "masks" if measures["images_with_masks"] else "boxes"
         key = f"iou_with_{name}"
         return (
             f"{text}; IoU with true {name} {scores[key]:.3f} (centred ellipse {centre[key]:.3f}), "

@@ -140,6 +140,6 @@ def trained_weights(method: Method) -> tuple[dict[str, Tensor], dict[str, Tensor
 
 
 def final_metrics(history: list[dict[str, Any]]) -> Mapping[str, Any]:
-    """The last look's figures, for the metrics file."""
+    """The last look's measures, for the metrics file."""
     last = dict(history[-1])
     return {"epochs": last.pop("epoch"), **last}

@@ -1,1 +1,1 @@
-"""Matching of clusters with classes, clustering metrics, cluster use, label-free figures and the k-means baseline."""
+"""Matching of clusters with classes, clustering metrics, cluster use, label-free measures and the k-means baseline."""

@@ -42,7 +42,7 @@ class ClusteringMetrics:
     clusters: int
 
     def as_dict(self) -> dict[str, float | int]:
-        """The figures by name."""
+        """The measures by name."""
         return asdict(self)
 
 
@@ -62,14 +62,14 @@ def adjusted_rand_index(table: ContingencyTable) -> float:
 
 
 def clustering_metrics(true: ArrayLike, predicted: ArrayLike) -> ClusteringMetrics:
-    """All figures of a clustering against the true classes.
+    """All measures of a clustering against the true classes.
 
     Args:
         true: Class of each sample, (n,) integers; samples with -1 (unknown) are left out.
         predicted: Cluster of each sample, (n,) integers.
 
     Returns:
-        The figures.
+        The measures.
 
     Raises:
         UserError: No sample has a known class, or the arrays differ in length or do not hold integers.

@@ -1,4 +1,4 @@
-"""The final figures of a UCLS run as one flat table (thesis 6.3, Tables 6.11-6.15)."""
+"""The final measures of a UCLS run as one flat table (thesis 6.3, Tables 6.11-6.15)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: round(value, _DIGITS) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def label_free_figures(clusterings: Clusterings, silhouettes: Mapping[str, float | None]) -> dict[str, Any]:
+def label_free_measures(clusterings: Clusterings, silhouettes: Mapping[str, float | None]) -> dict[str, Any]:
     """What can be said without labels: agreement, cluster use, compactness.
 
     Args:
@@ -58,10 +58,10 @@ def label_free_figures(clusterings: Clusterings, silhouettes: Mapping[str, float
         silhouettes: Silhouette of some of them, by name; ``None`` where it is not defined.
 
     Returns:
-        Flat figures.
+        Flat measures.
     """
     use = cluster_usage(clusterings.self_trained, clusterings.classes)
-    figures: dict[str, Any] = {
+    measures: dict[str, Any] = {
         "heads_pairwise_nmi": mean_pairwise_nmi(clusterings.heads),
         "ensemble_anmi": average_nmi(clusterings.ensemble, clusterings.heads),
         "ensemble_agreement": mean_agreement(clusterings.ensemble, clusterings.heads),
@@ -69,11 +69,11 @@ def label_free_figures(clusterings: Clusterings, silhouettes: Mapping[str, float
         "self_trained_kl_to_uniform": use.kl_to_uniform,
         "self_trained_empty_clusters": use.empty_clusters,
     }
-    figures |= {f"{name}_silhouette": value for name, value in silhouettes.items()}
-    return rounded({key: value for key, value in figures.items() if value is not None})
+    measures |= {f"{name}_silhouette": value for name, value in silhouettes.items()}
+    return rounded({key: value for key, value in measures.items() if value is not None})
 
 
-def clustering_figures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[np.int32]) -> dict[str, Any]:
+def clustering_measures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[np.int32]) -> dict[str, Any]:
     """ACC, NMI and ARI of clusterings against the true classes.
 
     Args:
@@ -83,14 +83,14 @@ def clustering_figures(named: Mapping[str, NDArray[np.int32]], labels: NDArray[n
     Returns:
         ``<name>_acc``, ``<name>_nmi`` and ``<name>_ari`` of each, not rounded.
     """
-    figures: dict[str, Any] = {}
+    measures: dict[str, Any] = {}
     for name, predicted in named.items():
         metrics = clustering_metrics(labels, predicted).as_dict()
-        figures |= {f"{name}_{measure}": metrics[measure] for measure in _MEASURES}
-    return figures
+        measures |= {f"{name}_{measure}": metrics[measure] for measure in _MEASURES}
+    return measures
 
 
-def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dict[str, Any]:
+def labelled_measures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dict[str, Any]:
     """ACC, NMI and ARI of every clustering against the true classes; the only use of labels in UCLS.
 
     ``balanced_acc``, the mean recall of the classes under the matching of ACC, stands beside them: on unbalanced
@@ -101,38 +101,38 @@ def labelled_figures(clusterings: Clusterings, labels: NDArray[np.int32]) -> dic
         labels: True classes, (n,), -1 where unknown.
 
     Returns:
-        Flat figures; ``heads_mean_…`` and ``heads_sd_…`` are over the heads.
+        Flat measures; ``heads_mean_…`` and ``heads_sd_…`` are over the heads.
     """
-    figures = clustering_figures(clusterings.single(), labels)
+    measures = clustering_measures(clusterings.single(), labels)
     for name, predicted in clusterings.single().items():
-        figures[f"{name}_balanced_acc"] = clustering_metrics(labels, predicted).balanced_acc
+        measures[f"{name}_balanced_acc"] = clustering_metrics(labels, predicted).balanced_acc
     every = [clustering_metrics(labels, head).as_dict() for head in clusterings.heads]
     for measure in _MEASURES:
         values = [metrics[measure] for metrics in every]
-        figures[f"heads_mean_{measure}"] = float(np.mean(values))
-        figures[f"heads_sd_{measure}"] = float(np.std(values))
-    return rounded(figures)
+        measures[f"heads_mean_{measure}"] = float(np.mean(values))
+        measures[f"heads_sd_{measure}"] = float(np.std(values))
+    return rounded(measures)
 
 
-def readable_table(figures: Mapping[str, Any]) -> str:
-    """The labelled figures as aligned lines, † and ‡ as in the thesis; the label-free ones where there are no labels.
+def readable_table(measures: Mapping[str, Any]) -> str:
+    """The labelled measures as aligned lines, † and ‡ as in the thesis; the label-free ones where there are no labels.
 
     Args:
-        figures: What :func:`labelled_figures` and :func:`label_free_figures` gave, together.
+        measures: What :func:`labelled_measures` and :func:`label_free_measures` gave, together.
 
     Returns:
         Lines of text.
     """
-    if "self_trained_acc" not in figures:
-        return "\n".join(f"  {name:<28}{value}" for name, value in figures.items())
+    if "self_trained_acc" not in measures:
+        return "\n".join(f"  {name:<28}{value}" for name, value in measures.items())
     rows = [("best head", "best_head"), ("heads, mean", "heads_mean")]
     rows += [("ensemble on val †", "ensemble"), ("self-trained ‡", "self_trained")]
-    return "\n".join(table_lines(figures, rows))
+    return "\n".join(table_lines(measures, rows))
 
 
-def table_lines(figures: Mapping[str, Any], rows: Sequence[tuple[str, str]]) -> list[str]:
-    """A line with ACC, NMI and ARI for each of ``rows`` (title, name of the figures), under a line of titles."""
+def table_lines(measures: Mapping[str, Any], rows: Sequence[tuple[str, str]]) -> list[str]:
+    """A line with ACC, NMI and ARI for each of ``rows`` (title, name of the measures), under a line of titles."""
     lines = ["".join(["  ", " " * 28, *(f"{measure.upper():>8}" for measure in _MEASURES)])]
     for title, name in rows:
-        lines.append("".join([f"  {title:<28}", *(f"{figures[f'{name}_{measure}']:8.4f}" for measure in _MEASURES)]))
+        lines.append("".join([f"  {title:<28}", *(f"{measures[f'{name}_{measure}']:8.4f}" for measure in _MEASURES)]))
     return lines

@@ -1,4 +1,4 @@
-"""Figures that need no labels: how far the heads agree, and how compact the clusters are."""
+"""Measures that need no labels: how far the heads agree, and how compact the clusters are."""
 
 from __future__ import annotations
 

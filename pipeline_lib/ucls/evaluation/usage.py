@@ -30,7 +30,7 @@ class ClusterUsage:
     smallest_share: float
 
     def as_dict(self) -> dict[str, float | int]:
-        """The figures by name."""
+        """The measures by name."""
         return asdict(self)
 
 

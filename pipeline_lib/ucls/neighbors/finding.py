@@ -1,4 +1,4 @@
-"""The neighbour search as one call: search, adaptive rule, artifact and its figures."""
+"""The neighbour search as one call: search, adaptive rule, artifact and its measures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_neighbors(
         made_by: Stage, parameters and seed, for ``meta.json``.
 
     Returns:
-        Figures of the lists (:func:`list_statistics`), ``zero_rows`` (rows with no similarity to any), ``mutual_share``
+        Measures of the lists (:func:`list_statistics`), ``zero_rows`` (rows similar to none), ``mutual_share``
         (:func:`mutual_share`); with a FAISS index also ``index_recall``, the share of the ``k_min`` nearest that it
         found for a sample of rows.
 
@@ -97,13 +97,13 @@ def find_neighbors(
         for rows in runtime.progress(queries, "neighbours", unit="block"):
             writer.append(*(exact.lists(rows) if approximate is None else _completed(approximate, exact, rule, rows)))
     neighbors = open_neighbors(folder)
-    figures = list_statistics(neighbors) | {"zero_rows": space.zero_rows(), "mutual_share": mutual_share(neighbors)}
+    measures = list_statistics(neighbors) | {"zero_rows": space.zero_rows(), "mutual_share": mutual_share(neighbors)}
     if approximate is not None:
         nearest = AdaptiveRule(threshold, k_min, k_min, adaptive=False)
         truth = ExactSearch(space, nearest, products, threads=threads, base_rows=base_rows, budget=budget)
         sample = np.random.default_rng(seed).permutation(space.count)[:_RECALL_SAMPLE]
-        figures["index_recall"] = recall(approximate.lists(sample, nearest), truth.lists(sample))
-    return figures
+        measures["index_recall"] = recall(approximate.lists(sample, nearest), truth.lists(sample))
+    return measures
 
 
 def recall(found: Lists, truth: Lists) -> float:

@@ -1,4 +1,4 @@
-"""What the grid gives: every classifier's figures, and the chosen one."""
+"""What the grid gives: every classifier's measures, and the chosen one."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class GridResult:
         return LinearClassifier(own.mean.cpu(), own.inverse_scale.cpu(), *own.classifiers.parameters_of(index % rates))
 
     def table(self) -> list[dict[str, Any]]:
-        """One row of JSON values a classifier: name, blocks, rates, held-out figures, divergence, oracle score."""
+        """One row of JSON values a classifier: name, blocks, rates, held-out measures, divergence, oracle score."""
         rows: list[dict[str, Any]] = []
         for index, setting in enumerate(self.settings):
             row = {

@@ -1,4 +1,4 @@
-"""Linear probing with true labels: the upper bound that unsupervised figures are read against."""
+"""Linear probing with true labels: the upper bound that unsupervised measures are read against."""
 
 from __future__ import annotations
 

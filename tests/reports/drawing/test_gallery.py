@@ -9,7 +9,6 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.drawing.gallery import (
-    LARGEST_FILE,
     SIDE,
     WIDTH,
     ClusterRow,
@@ -17,6 +16,7 @@ from pipeline_lib.reports.drawing.gallery import (
     thumbnail,
     write_gallery,
 )
+from pipeline_lib.reports.drawing.tiles import LARGEST_FILE
 
 COLOURS = np.random.default_rng(3).integers(30, 220, (400, 3))
 

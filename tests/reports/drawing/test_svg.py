@@ -4,9 +4,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from pipeline_lib.reports.drawing.palettes import cluster_colours
 from pipeline_lib.reports.drawing.panels import ACCENT, INK, THEME, Panel
 from pipeline_lib.reports.drawing.svg import inline_svg
-from pipeline_lib.reports.ucls.map_panel import cluster_colours
 
 
 def panel(name: str) -> Panel:

@@ -45,13 +45,13 @@ def facts(tmp_path_factory, repository):
         "truth": [classes_tile(image, classes)],
     }
     write_comparison(folder / "detections.png", "Detections", tiles)
-    figures = {"random": {"top1": 0.1, "ap": 0.0}, "moco-baseline": {"top1": 0.2}, "moco-segins": {"top1": 0.3}}
+    measures = {"random": {"top1": 0.1, "ap": 0.0}, "moco-baseline": {"top1": 0.2}, "moco-segins": {"top1": 0.3}}
     histories = {"moco-baseline": HISTORY, "moco-segins": HISTORY, "simsiam-baseline": []}
     return SegInsFacts(
         data=HOSTILE,
         network="resnet18, 2 epochs",
         targets=("scenes",),
-        tables=tuple(thesis_tables(figures, load_published(repository / "conf" / "published_segins.csv"), {})),
+        tables=tuple(thesis_tables(measures, load_published(repository / "conf" / "published_segins.csv"), {})),
         gains={"moco": {"top1": 0.1, "top5": 0.3}},
         masks={"moco": MASKS},
         collapsed=("simsiam-baseline",),

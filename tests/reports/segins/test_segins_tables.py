@@ -20,16 +20,16 @@ def metrics(tmp_path):
     return tmp_path
 
 
-def test_figures_are_those_that_the_stages_wrote(metrics):
-    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
-    assert figures["random"] == {"top1": 0.2, "ap": 0.0, "ap50": 0.0, "ap75": 0.0}
-    assert figures["moco-segins"]["frozen_miou"] == 0.25
+def test_measures_are_those_that_the_stages_wrote(metrics):
+    measures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
+    assert measures["random"] == {"top1": 0.2, "ap": 0.0, "ap50": 0.0, "ap75": 0.0}
+    assert measures["moco-segins"]["frozen_miou"] == 0.25
 
 
 def test_coco_s_metric_has_names_of_its_own(metrics):
-    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=True)
-    assert figures["moco-baseline"]["coco_ap"] == pytest.approx(0.1)
-    assert "ap" not in figures["moco-baseline"]
+    measures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=True)
+    assert measures["moco-baseline"]["coco_ap"] == pytest.approx(0.1)
+    assert "ap" not in measures["moco-baseline"]
 
 
 def test_gains_are_differences_of_what_both_have(metrics):
@@ -41,8 +41,8 @@ def test_gains_are_differences_of_what_both_have(metrics):
 
 
 def test_tables_put_this_run_above_the_printed_rows(metrics):
-    figures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
-    tables = {table.name: table for table in thesis_tables(figures, PRINTED, {"4.6": "λ 2"})}
+    measures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
+    tables = {table.name: table for table in thesis_tables(measures, PRINTED, {"4.6": "λ 2"})}
     assert list(tables) == ["4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8", ""]
     rows = tables["4.3"].rows
     assert [(row.title, row.published) for row in rows] == [

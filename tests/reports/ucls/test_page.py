@@ -75,9 +75,9 @@ def test_page_holds_everything_and_refers_to_nothing_outside(make_facts):
     assert all("image " in alt and "probability" in alt for alt in read.alts)
 
 
-def test_only_figures_that_exist_are_shown(make_facts):
-    figures = {"self_trained_acc": 0.5, "self_trained_nmi": 0.4, "self_trained_ari": 0.3}
-    words = Reader(page_of(make_facts(figures=figures))).words
+def test_only_measures_that_exist_are_shown(make_facts):
+    measures = {"self_trained_acc": 0.5, "self_trained_nmi": 0.4, "self_trained_ari": 0.3}
+    words = Reader(page_of(make_facts(measures=measures))).words
     assert "self-trained ‡" in words
     for absent in ("TURTLE", "k-NN", "true neighbours", "k-means", "silhouette", "without labels value"):
         assert absent not in words

@@ -65,7 +65,7 @@ def test_page_loads_without_errors_and_fits_the_window(browser, page, width, sch
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_text_and_figures_are_large_enough_to_read(browser, page, width):
+def test_text_and_pictures_are_large_enough_to_read(browser, page, width):
     browser.open(page, width)
     smallest = (
         "Math.min(...[...document.querySelectorAll('svg.panel text')].map(t => t.getBoundingClientRect().height))"

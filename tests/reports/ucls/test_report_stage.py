@@ -125,7 +125,7 @@ FILES = {
 
 def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     folder = workspace / "reports" / "digits-pixels"
-    run_stage(report.run, "report", "Draw figures.")
+    run_stage(report.run, "report", "Draw pictures.")
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert set(first) == FILES
     assert "3 clusters" in capsys.readouterr().out
@@ -136,13 +136,13 @@ def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     assert "val, id 29" in page
     assert "No labels are known" in page
     shutil.rmtree(folder)
-    run_stage(report.run, "report", "Draw figures.")
+    run_stage(report.run, "report", "Draw pictures.")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
 def test_bounds_are_shown_where_they_were_computed(workspace):
     write_json(workspace / "metrics" / "digits-pixels" / "bounds.json", {"turtle_acc": 0.625})
-    run_stage(report.run, "report", "Draw figures.")
+    run_stage(report.run, "report", "Draw pictures.")
     page = (workspace / "reports" / "digits-pixels" / "report.html").read_text()
     assert "TURTLE" in page
     assert "0.625" in page

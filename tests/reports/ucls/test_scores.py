@@ -6,8 +6,8 @@ from pipeline_lib.reports.ucls.scores import label_free_rows, score_panel, score
 
 
 def test_rows_are_those_that_exist_baselines_first_and_bounds_last():
-    figures = {"upper_bound_knn_acc": 0.9, "self_trained_acc": 0.6, "self_trained_nmi": 0.5, "kmeans_acc": 0.4}
-    rows = score_rows({**figures, "heads_mean_acc": 0.55, "heads_sd_acc": 0.02})
+    measures = {"upper_bound_knn_acc": 0.9, "self_trained_acc": 0.6, "self_trained_nmi": 0.5, "kmeans_acc": 0.4}
+    rows = score_rows({**measures, "heads_mean_acc": 0.55, "heads_sd_acc": 0.02})
     assert [(row.title, row.kind) for row in rows] == [
         ("k-means", "rival"),
         ("heads, mean", "method"),
@@ -32,6 +32,6 @@ def test_chart_is_of_accuracies_or_of_what_needs_no_labels(tmp_path):
     assert ">-0.200<" in inline_svg(without, "x")
 
 
-def test_a_run_without_figures_is_refused():
+def test_a_run_without_measures_is_refused():
     with pytest.raises(ValueError, match="self_trained_acc"):
         score_panel([], label_free_rows({"self_trained_empty_clusters": 3}))

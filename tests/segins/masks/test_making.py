@@ -66,7 +66,7 @@ def test_a_control_has_the_size_of_the_image() -> None:
     assert all(made.mask.shape == (HEIGHT, WIDTH) and made.mask.all() for made in control_masks(batches(), whole_image))
 
 
-def test_masks_come_back_in_order_with_their_figures() -> None:
+def test_masks_come_back_in_order_with_their_measures() -> None:
     collected = CollectedMasks(3, lambda *_: None, 0.3, [1])
     empty, full = np.zeros((3, 5), dtype=bool), np.ones((2, 2), dtype=bool)
     half = np.arange(8).reshape(2, 4) % 2 == 0

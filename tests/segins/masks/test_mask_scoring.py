@@ -62,11 +62,11 @@ def test_means_kinds_and_the_best_threshold() -> None:
         soft = np.where(mask, 0.42, 0.12).astype(np.float32)
         kinds = {"pseudo": soft > 0.5, "control_whole": np.ones_like(mask)}
         scores.add(kinds, soft, truth_of(mask, with_mask))
-    figures = scores.metrics()
-    assert (figures["images_with_masks"], figures["images_with_boxes"]) == (1, 2)
-    assert figures["pseudo"] == {"corloc": 0, "foreground_share": 0, "iou_with_boxes": 0, "iou_with_masks": 0}
-    assert figures["control_whole"]["iou_with_boxes"] == 0.16
-    assert figures["oracle_threshold"] == {"threshold": 0.15, "iou_with_masks": 1.0}
+    measures = scores.metrics()
+    assert (measures["images_with_masks"], measures["images_with_boxes"]) == (1, 2)
+    assert measures["pseudo"] == {"corloc": 0, "foreground_share": 0, "iou_with_boxes": 0, "iou_with_masks": 0}
+    assert measures["control_whole"]["iou_with_boxes"] == 0.16
+    assert measures["oracle_threshold"] == {"threshold": 0.15, "iou_with_masks": 1.0}
     assert 0.15 in THRESHOLDS
 
 

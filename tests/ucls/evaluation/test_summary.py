@@ -5,8 +5,8 @@ import pytest
 
 from pipeline_lib.ucls.evaluation.summary import (
     Clusterings,
-    label_free_figures,
-    labelled_figures,
+    label_free_measures,
+    labelled_measures,
     readable_table,
     rounded,
 )
@@ -42,17 +42,17 @@ def test_balanced_accuracy_shows_what_a_small_class_costs():
     labels = np.array([0] * 8 + [1] * 2, dtype=np.int32)
     merged = np.zeros(10, dtype=np.int32)
     found = clusterings(heads=np.stack([labels]), best_head=0, ensemble=labels, self_trained=merged, classes=2)
-    figures = labelled_figures(found, labels)
-    assert (figures["self_trained_acc"], figures["self_trained_balanced_acc"]) == (0.8, 0.5)
-    assert figures["ensemble_balanced_acc"] == 1.0
+    measures = labelled_measures(found, labels)
+    assert (measures["self_trained_acc"], measures["self_trained_balanced_acc"]) == (0.8, 0.5)
+    assert measures["ensemble_balanced_acc"] == 1.0
 
 
-def test_labelled_figures_of_a_hand_made_case():
+def test_labelled_measures_of_a_hand_made_case():
     # MERGED: H(class) = ln 3, H(cluster) = ln 3 - 2/3 ln 2 = mutual information. Pairs: of 15, 3 are in one class, 7 in
     # one cluster, 3 in both; expected by chance 3 * 7 / 15 = 1.4, so ARI = (3 - 1.4) / (5 - 1.4).
     information = math.log(3) - 2 / 3 * math.log(2)
     merged_nmi = round(2 * information / (math.log(3) + information), 4)
-    assert labelled_figures(clusterings(), LABELS) == {
+    assert labelled_measures(clusterings(), LABELS) == {
         "best_head_acc": 0.3333,
         "best_head_nmi": 0.0,
         "best_head_ari": 0.0,
@@ -86,7 +86,7 @@ def test_images_of_unknown_class_do_not_count():
         self_trained=longer(MERGED),
     )
     labels = np.concatenate([LABELS, np.full(4, -1, dtype=np.int32)])
-    assert labelled_figures(more, labels) == labelled_figures(clusterings(), LABELS)
+    assert labelled_measures(more, labels) == labelled_measures(clusterings(), LABELS)
 
 
 @pytest.fixture
@@ -122,23 +122,23 @@ def test_the_numbering_of_clusters_changes_no_figure(noisy):
         classes=5,
     )
     assert (other.ensemble != found.ensemble).any()
-    assert labelled_figures(other, truth) == labelled_figures(found, truth)
-    assert label_free_figures(other, {}) == label_free_figures(found, {})
+    assert labelled_measures(other, truth) == labelled_measures(found, truth)
+    assert label_free_measures(other, {}) == label_free_measures(found, {})
 
 
-def test_better_clusterings_have_better_figures(noisy):
-    figures = labelled_figures(*noisy)
+def test_better_clusterings_have_better_measures(noisy):
+    measures = labelled_measures(*noisy)
     for measure in ("acc", "nmi", "ari"):
-        ordered = [figures[f"{name}_{measure}"] for name in ("best_head", "ensemble", "self_trained")]
+        ordered = [measures[f"{name}_{measure}"] for name in ("best_head", "ensemble", "self_trained")]
         assert ordered == sorted(ordered)
-        assert figures[f"heads_mean_{measure}"] < figures[f"best_head_{measure}"]
+        assert measures[f"heads_mean_{measure}"] < measures[f"best_head_{measure}"]
 
 
-def test_label_free_figures_of_a_hand_made_case():
+def test_label_free_measures_of_a_hand_made_case():
     # ANMI of MERGED with the heads: geometric mean with LABELS, 0 with ONE.
     information = math.log(3) - 2 / 3 * math.log(2)
     anmi = information / math.sqrt(math.log(3) * information) / 2
-    assert label_free_figures(clusterings(), {"ensemble": 0.123456, "self_trained": None}) == {
+    assert label_free_measures(clusterings(), {"ensemble": 0.123456, "self_trained": None}) == {
         "heads_pairwise_nmi": 0.0,
         "ensemble_anmi": 0.5,
         "ensemble_agreement": 0.6667,
@@ -150,12 +150,12 @@ def test_label_free_figures_of_a_hand_made_case():
 
 
 def test_heads_that_agree_have_pairwise_nmi_one_and_a_single_head_has_none():
-    assert label_free_figures(clusterings(heads=np.stack([LABELS, RENAMED])), {})["heads_pairwise_nmi"] == 1.0
-    assert "heads_pairwise_nmi" not in label_free_figures(clusterings(heads=LABELS[None], best_head=0), {})
+    assert label_free_measures(clusterings(heads=np.stack([LABELS, RENAMED])), {})["heads_pairwise_nmi"] == 1.0
+    assert "heads_pairwise_nmi" not in label_free_measures(clusterings(heads=LABELS[None], best_head=0), {})
 
 
-def test_label_free_figures_have_no_word_of_labels():
-    names = label_free_figures(clusterings(), {"self_trained": 0.0})
+def test_label_free_measures_have_no_word_of_labels():
+    names = label_free_measures(clusterings(), {"self_trained": 0.0})
     assert not [name for name in names if name.endswith(("_acc", "_nmi", "_ari")) and name != "heads_pairwise_nmi"]
 
 
@@ -165,9 +165,9 @@ def test_only_floats_are_rounded():
 
 
 def test_readable_table_has_a_line_for_every_clustering():
-    figures = {f"{name}_{m}": 0.5 for name in ("best_head", "heads_mean", "ensemble") for m in MEASURES}
-    figures |= {f"self_trained_{m}": value for m, value in zip(MEASURES, (0.91, 0.82, 0.73), strict=True)}
-    lines = readable_table(figures).splitlines()
+    measures = {f"{name}_{m}": 0.5 for name in ("best_head", "heads_mean", "ensemble") for m in MEASURES}
+    measures |= {f"self_trained_{m}": value for m, value in zip(MEASURES, (0.91, 0.82, 0.73), strict=True)}
+    lines = readable_table(measures).splitlines()
     assert lines[0].split() == ["ACC", "NMI", "ARI"]
     assert len(lines) == 5
     assert lines[4].split()[-3:] == ["0.9100", "0.8200", "0.7300"]

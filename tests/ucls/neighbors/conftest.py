@@ -33,8 +33,8 @@ def search(tmp_path: Path) -> Callable[..., tuple[Neighbors, dict]]:
     def run(values: np.ndarray, name: str = "found", centre: bool = False, **settings: object) -> tuple:
         space = SearchSpace(ArrayBlocks(values), centre=centre)
         defaults = {"threshold": 0.5, "k_min": 5, "k_max": 20, "device": "cpu", "made_by": {"stage": "test"}}
-        figures = find_neighbors(space, tmp_path / name, **(defaults | settings))
-        return open_neighbors(tmp_path / name), figures
+        measures = find_neighbors(space, tmp_path / name, **(defaults | settings))
+        return open_neighbors(tmp_path / name), measures
 
     return run
 

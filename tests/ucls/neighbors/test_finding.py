@@ -20,10 +20,10 @@ def as_lists(neighbors):
 @pytest.mark.parametrize("centre", [False, True])
 def test_writes_the_lists_of_the_definition(search, check_lists, centre):
     values = clustered().astype(np.float32) + 2
-    neighbors, figures = search(values, centre=centre, threshold=0.4, k_max=50, query_rows=70, base_rows=90, threads=2)
+    neighbors, measures = search(values, centre=centre, threshold=0.4, k_max=50, query_rows=70, base_rows=90, threads=2)
     check_lists(as_lists(neighbors), values, (0.4, 5, 50), centre=centre)
-    assert figures["pairs"] == len(neighbors.indices)
-    assert figures["zero_rows"] == 0
+    assert measures["pairs"] == len(neighbors.indices)
+    assert measures["zero_rows"] == 0
 
 
 def test_settings_are_recorded(search):
@@ -35,9 +35,9 @@ def test_settings_are_recorded(search):
 
 
 def test_without_adaptation_every_list_has_k_min(search):
-    neighbors, figures = search(clustered(), threshold=-1.0, adaptive=False)
+    neighbors, measures = search(clustered(), threshold=-1.0, adaptive=False)
     assert (neighbors.lengths() == 5).all()
-    assert figures["share_at_k_min"] == 1
+    assert measures["share_at_k_min"] == 1
 
 
 def test_fewer_images_than_k_min_give_all_others(search):
@@ -56,10 +56,10 @@ def test_repeating_gives_the_same_bytes(search, index):
 def test_an_exact_faiss_index_gives_the_same_lists(search, check_lists, rule):
     settings = dict(zip(("threshold", "k_min", "k_max"), rule, strict=True))
     ours, _ = search(clustered(), "ours", **settings)
-    theirs, figures = search(clustered(), "theirs", index="Flat", **settings)
+    theirs, measures = search(clustered(), "theirs", index="Flat", **settings)
     check_lists(as_lists(ours), clustered(), rule)
     check_lists(as_lists(theirs), clustered(), rule)
-    assert figures["index_recall"] == 1
+    assert measures["index_recall"] == 1
 
 
 def test_faiss_index_keeps_self_out_among_duplicates(search):
@@ -69,8 +69,8 @@ def test_faiss_index_keeps_self_out_among_duplicates(search):
 
 def test_lists_that_an_approximate_index_leaves_short_are_completed(search, check_lists):
     values = clustered().astype(np.float32)
-    neighbors, figures = search(values, index="IVF64,Flat", threshold=1.0, k_min=30, k_max=30)
-    assert 0 < figures["index_recall"] < 0.9
+    neighbors, measures = search(values, index="IVF64,Flat", threshold=1.0, k_min=30, k_max=30)
+    assert 0 < measures["index_recall"] < 0.9
     # One cell of 64 holds about 6 of 400 rows: no list has 30 neighbours of its own.
     check_lists(as_lists(neighbors), values, (1.0, 30, 30))
 

@@ -22,13 +22,13 @@ def stored(lists, similarity=None, k_min=1, k_max=4):
 
 
 def test_lengths():
-    figures = list_statistics(stored([[1], [0, 2], [0, 1, 3], [0, 1, 2, 4], [3, 2, 1, 0]]))
-    assert figures["images"] == 5
-    assert figures["pairs"] == 14
-    assert figures["neighbors_mean"] == 2.8
-    assert (figures["neighbors_min"], figures["neighbors_median"], figures["neighbors_max"]) == (1, 3, 4)
-    assert figures["share_at_k_min"] == 0.2
-    assert figures["share_at_k_max"] == 0.4
+    measures = list_statistics(stored([[1], [0, 2], [0, 1, 3], [0, 1, 2, 4], [3, 2, 1, 0]]))
+    assert measures["images"] == 5
+    assert measures["pairs"] == 14
+    assert measures["neighbors_mean"] == 2.8
+    assert (measures["neighbors_min"], measures["neighbors_median"], measures["neighbors_max"]) == (1, 3, 4)
+    assert measures["share_at_k_min"] == 0.2
+    assert measures["share_at_k_max"] == 0.4
 
 
 def test_mutual_share_counts_pairs():
@@ -41,17 +41,17 @@ def test_mutual_share_counts_pairs():
 
 def test_accuracy_over_pairs_over_images_and_of_the_nearest():
     neighbors = stored([[1, 2, 3], [0], [3, 0], [0, 2]])
-    figures = oracle_neighbor_accuracy(neighbors, np.array([0, 0, 1, 1]))
-    assert figures["oracle_neighbor_accuracy"] == pytest.approx(4 / 8)
-    assert figures["oracle_neighbor_accuracy_per_image"] == pytest.approx(np.mean([1 / 3, 1, 1 / 2, 1 / 2]))
-    assert figures["oracle_k_min_accuracy"] == pytest.approx(3 / 4)
+    measures = oracle_neighbor_accuracy(neighbors, np.array([0, 0, 1, 1]))
+    assert measures["oracle_neighbor_accuracy"] == pytest.approx(4 / 8)
+    assert measures["oracle_neighbor_accuracy_per_image"] == pytest.approx(np.mean([1 / 3, 1, 1 / 2, 1 / 2]))
+    assert measures["oracle_k_min_accuracy"] == pytest.approx(3 / 4)
 
 
 def test_pairs_with_unknown_labels_do_not_count():
     neighbors = stored([[1, 2, 3], [0], [3, 0], [0, 2]])
-    figures = oracle_neighbor_accuracy(neighbors, np.array([0, 0, 1, -1]))
-    assert figures["oracle_neighbor_accuracy"] == pytest.approx(2 / 4)
-    assert figures["oracle_neighbor_accuracy_per_image"] == pytest.approx(np.mean([1 / 2, 1, 0]))
+    measures = oracle_neighbor_accuracy(neighbors, np.array([0, 0, 1, -1]))
+    assert measures["oracle_neighbor_accuracy"] == pytest.approx(2 / 4)
+    assert measures["oracle_neighbor_accuracy_per_image"] == pytest.approx(np.mean([1 / 2, 1, 0]))
     assert oracle_neighbor_accuracy(neighbors, np.full(4, -1))["oracle_neighbor_accuracy"] is None
 
 
@@ -65,7 +65,7 @@ def test_accuracy_by_similarity():
     assert table["oracle_accuracy_above"][0] == pytest.approx(4 / 7)
 
 
-def test_blocks_do_not_change_the_figures(monkeypatch):
+def test_blocks_do_not_change_the_measures(monkeypatch):
     rng = np.random.default_rng(0)
     lists = [rng.permutation(200)[: rng.integers(1, 9)] for _ in range(200)]
     similarity = [rng.uniform(size=len(row)) for row in lists]

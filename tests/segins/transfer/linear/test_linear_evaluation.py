@@ -48,9 +48,9 @@ def written(folder, labelled=True, classes=3):
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_classes_that_differ_in_colour_are_learned(tmp_path, augment):
-    figures = linear_evaluation(MeanColour(), written(tmp_path / "d"), PLAIN, settings(augment=augment), CPU, **HERE)
-    assert figures["top1"] == figures["knn_acc"] == 1.0
-    assert (figures["train_images"], figures["test_images"], figures["classes"]) == (30, 15, 3)
+    measures = linear_evaluation(MeanColour(), written(tmp_path / "d"), PLAIN, settings(augment=augment), CPU, **HERE)
+    assert measures["top1"] == measures["knn_acc"] == 1.0
+    assert (measures["train_images"], measures["test_images"], measures["classes"]) == (30, 15, 3)
 
 
 def test_images_without_labels_are_refused(tmp_path):

@@ -197,9 +197,9 @@ def test_halves_are_learned_and_the_artifact_holds_them(data, tmp_path):
     training, fabric = trainer(data, section, False)
     training.run()
     rows = rows_with_maps(*data, "val")
-    mode, figures = evaluated_mode(training, *data, "val", rows, PLAIN, section, fabric)
-    assert figures["miou"] > 0.75
-    assert figures["pixel_acc"] > 0.85
+    mode, measures = evaluated_mode(training, *data, "val", rows, PLAIN, section, fabric)
+    assert measures["miou"] > 0.75
+    assert measures["pixel_acc"] > 0.85
     write_segmentations(tmp_path / "a", {"fine_tuned": mode}, class_names=["thing"], split="val", made_by={})
     opened = open_segmentations(tmp_path / "a")
     assert sorted(opened.maps["fine_tuned"]) == [7, 8, 9]
