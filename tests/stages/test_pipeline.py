@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
-from pipeline_lib.artifacts.bounds import open_bounds
+from pipeline_lib.artifacts.folder import read_meta
 
 pytestmark = [pytest.mark.pipeline, pytest.mark.slow]
 
@@ -186,7 +186,7 @@ def test_repro_runs_all_stages_to_finite_measures(base):
     bounds = measures(folder, name="bounds")
     assert 0.4 < bounds["kmeans_acc"] < bounds["upper_bound_linear_probe_acc"] <= 1
     assert bounds["upper_bound_neighbors_best_head_acc"] > 0.4
-    assert open_bounds(folder / "data" / "bounds" / RUN).methods == ("kmeans", "turtle")
+    assert read_meta(folder / "data" / "bounds" / RUN, "bounds", 1)["methods"] == ["kmeans", "turtle"]
 
 
 def test_repro_runs_the_segins_chain_to_its_report(base):
