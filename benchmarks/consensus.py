@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.planted import planted_ensemble
 from pipeline_lib.base.contingency import average_nmi, contingency, matched_pairs
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.ucls.consensus.ensemble import METHODS, build_consensus
+from pipeline_lib.ucls.consensus.ensemble import build_consensus
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
+from pipeline_lib.ucls.consensus.methods import METHODS
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 from pipeline_lib.ucls.consensus.vote import vote
 

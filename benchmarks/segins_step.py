@@ -25,6 +25,7 @@ from pipeline_lib.artifacts.masks import Masks, open_masks, write_masks
 from pipeline_lib.base import runtime
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.params.params import Params, load_params
+from pipeline_lib.segins.pretraining.methods import METHODS, MocoSettings
 from pipeline_lib.segins.pretraining.run import build_pretrainer
 from pipeline_lib.segins.pretraining.training import Pretrainer
 from stages._context import one_line_errors
@@ -100,7 +101,7 @@ def measured(
 
     Args:
         params: Settings of method, branch and, but for ``changes``, pretraining.
-        method: ``simsiam`` or ``moco``.
+        method: Name of the method.
         dataset: Images.
         masks: Their masks.
         changes: Changes of the settings of pretraining.
@@ -111,12 +112,14 @@ def measured(
         The times.
     """
     settings, machine, seed = params.pretrain.model_copy(update=changes), params.machine, params.segins_suite.seed
-    own = params.simsiam if method == "simsiam" else params.moco
-    if method == "moco":
-        own = params.moco.model_copy(update={"queue": settings.batch_size * 16})
+    own = params.method_settings(method)
+    if isinstance(own, MocoSettings):
+        own = own.model_copy(update={"queue": settings.batch_size * 16})
     fabric = runtime.start(machine.device, settings.precision, seed)
-    baseline = Runner(build_pretrainer(fabric, settings, own, None, dataset, None, decode, seed, machine))
-    segins = Runner(build_pretrainer(fabric, settings, own, params.segins, dataset, masks, decode, seed, machine))
+    baseline = Runner(build_pretrainer(fabric, settings, method, own, None, dataset, None, decode, seed, machine))
+    segins = Runner(
+        build_pretrainer(fabric, settings, method, own, params.segins, dataset, masks, decode, seed, machine)
+    )
     times: list[tuple[float, float, float]] = []
     for _ in runtime.progress(range(warm_up + steps), method, unit="step"):
         plain, _ = baseline.step()
@@ -170,7 +173,7 @@ def main() -> None:
         dataset, masks = random_images(Path(folder), count, chosen.image_side or settings.global_size)
         for local_crops, scale, name in ((0, (0.2, 1.0), "two"), (chosen.local_crops, (0.4, 1.0), "multi-crop")):
             changes = common | {"local_crops": local_crops, "global_scale": scale}
-            for method in ("simsiam", "moco"):
+            for method in METHODS:
                 times = measured(params, method, dataset, masks, changes, chosen.warm_up, chosen.steps)
                 plain, extended = (1000 * min(seconds) for seconds in (times.baseline, times.segins))
                 verdict = "" if times.ratio <= TARGET else f"  above {TARGET}"

@@ -36,7 +36,11 @@ def code_deps(stage: str, root: Path) -> list[str]:
         Files and folders below ``root``, sorted.
     """
     module = Path("stages") / f"{stage}.py"
-    modules = imported_code(module, root) if stage == UNCONDITIONAL else imported_code(module, root, is_plumbing)
+    if stage == UNCONDITIONAL:
+        # Names are checked without what they name.
+        modules = imported_code(module, root, lazily=False)
+    else:
+        modules = imported_code(module, root, is_plumbing)
     code = _with_whole_folders(modules, root)
     read = {folder for folder in resources(modules, root) if not code.intersection(folder.parents)}
     return sorted(path.as_posix() for path in code | read)

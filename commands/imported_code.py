@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,15 @@ from pathlib import Path
 PLUMBING = (
     "pipeline_lib/params/",
     "pipeline_lib/base/errors.py",
+    "pipeline_lib/base/registry.py",
     "pipeline_lib/base/settings.py",
     "stages/_context.py",
 )
 """Code that only carries values which DVC tracks as params, or texts of errors: it cannot change a result by itself."""
+
+
+_LAZY = re.compile(r"(\w+(?:\.\w+)+):\w+")
+"""What a registry imports at its first use is named in it as ``package.module:attribute``."""
 
 
 def is_plumbing(module: Path) -> bool:
@@ -21,13 +27,16 @@ def is_plumbing(module: Path) -> bool:
     return module.as_posix().startswith(PLUMBING)
 
 
-def imported_code(module: Path, root: Path, skipped: Callable[[Path], bool] = lambda _: False) -> tuple[Path, ...]:
+def imported_code(
+    module: Path, root: Path, skipped: Callable[[Path], bool] = lambda _: False, *, lazily: bool = True
+) -> tuple[Path, ...]:
     """A module and all of the project's modules that it imports, directly or not.
 
     Args:
         module: The file, below ``root``.
         root: Root of the repository.
         skipped: Which modules are left out, with what only they import; never ``module`` itself.
+        lazily: Whether what registries import at its first use counts too.
 
     Returns:
         Files below ``root``, sorted; ``__init__`` files that hold more than a docstring among them.
@@ -38,7 +47,7 @@ def imported_code(module: Path, root: Path, skipped: Callable[[Path], bool] = la
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            waiting += [path for path in _imports(current, root) if not skipped(path)]
+            waiting += [path for path in _imports(current, root, lazily) if not skipped(path)]
     return tuple(sorted(found))
 
 
@@ -54,9 +63,10 @@ def resources(modules: tuple[Path, ...], root: Path) -> tuple[Path, ...]:
 
 
 @cache
-def _imports(module: Path, root: Path) -> tuple[Path, ...]:
+def _imports(module: Path, root: Path, lazily: bool) -> tuple[Path, ...]:
     tree = ast.parse((root / module).read_text())
-    return tuple(dict.fromkeys(path for name in _names(tree) for path in _files(name, root)))
+    names = [*_names(tree), *(_lazy_names(tree) if lazily else ())]
+    return tuple(dict.fromkeys(path for name in names for path in _files(name, root)))
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
@@ -67,6 +77,13 @@ def _names(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _lazy_names(tree: ast.Module) -> Iterator[str]:
+    """Modules in strings such as registries hold."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (named := _LAZY.fullmatch(node.value)):
+            yield named[1]
 
 
 def _files(name: str, root: Path) -> Iterator[Path]:

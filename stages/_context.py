@@ -35,7 +35,7 @@ class StageContext:
         params: The validated parameters.
         data: Name of the data set.
         backbone: Name of the backbone; empty for stages that come before it.
-        method: Pretraining method, ``simsiam`` or ``moco``; empty for stages without one.
+        method: Pretraining method, such as ``moco``; empty for stages without one.
         start: Checkpoint that a transfer starts from, such as ``moco-segins``; empty elsewhere.
         target: Data set that is transferred to; empty elsewhere.
         root: Folder in which artifacts, metrics and reports lie.

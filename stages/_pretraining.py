@@ -10,15 +10,10 @@ from pipeline_lib.artifacts.masks import Masks
 from pipeline_lib.base import runtime
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.segins.pretraining.run import build_pretrainer, final_metrics, trained_weights
-from pipeline_lib.segins.pretraining.settings import MocoSettings, SegInsSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.settings import SegInsSettings
 from pipeline_lib.segins.pretraining.training import Timing
 from stages._context import SegInsContext
 from stages._resumable import ResumableTraining
-
-
-def method_settings(context: SegInsContext) -> SimSiamSettings | MocoSettings:
-    """Settings of the run's method."""
-    return context.params.simsiam if context.method == "simsiam" else context.params.moco
 
 
 def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, masks: Masks | None) -> None:
@@ -30,7 +25,7 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         segins: Settings of the segmentation branch; None: the baseline.
         masks: Pseudo-masks; None for the baseline.
     """
-    section, own = context.params.pretrain, method_settings(context)
+    section, own = context.params.pretrain, context.params.method_settings(context.method)
     machine, seed = context.params.machine, context.seed
     fabric = runtime.start(machine.device, section.precision, seed)
     dataset = open_dataset(context.images())
@@ -39,7 +34,7 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         settings["segins"] = segins.model_dump(by_alias=True)
     inputs = [dataset.folder] if masks is None else [dataset.folder, masks.folder]
     training = ResumableTraining[Timing](context, fabric, settings, inputs)
-    trainer = build_pretrainer(fabric, section, own, segins, dataset, masks, decode, seed, machine)
+    trainer = build_pretrainer(fabric, section, context.method, own, segins, dataset, masks, decode, seed, machine)
     timing = training.run(trainer)
     if not fabric.is_global_zero:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import assert_never
 
 import torch
 
@@ -16,14 +17,17 @@ from stages._context import SegInsContext, run_segins_stage
 def run(context: SegInsContext) -> None:
     """Write the checkpoint that ``checkpoints.<name>`` describes."""
     given = context.params.checkpoints[context.start]
-    if given.source == "random" or given.path is None:
-        architecture = context.params.pretrain.architecture if given.architecture == "auto" else given.architecture
-        torch.manual_seed(context.seed)
-        found = ResNetState(architecture, None, dict(build_resnet(architecture).state_dict()), None)
-    else:
-        where = f"checkpoints.{context.start}.path = {given.path}"
-        found = resnet_state(read_state(Path(given.path), f"checkpoints.{context.start}.path"), where)
-        check_architecture(found, given.architecture, f"checkpoints.{context.start}.architecture", where)
+    match given.source:
+        case "random":
+            architecture = context.params.pretrain.architecture if given.architecture == "auto" else given.architecture
+            torch.manual_seed(context.seed)
+            found = ResNetState(architecture, None, dict(build_resnet(architecture).state_dict()), None)
+        case "file":
+            where = f"checkpoints.{context.start}.path = {given.path}"
+            found = resnet_state(read_state(Path(given.path or ""), f"checkpoints.{context.start}.path"), where)
+            check_architecture(found, given.architecture, f"checkpoints.{context.start}.architecture", where)
+        case _:
+            assert_never(given.source)
     write_checkpoint(
         context.checkpoint(context.start),
         architecture=found.architecture,

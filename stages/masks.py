@@ -6,17 +6,20 @@ from functools import partial
 
 from PIL import Image
 
+from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.masks import write_masks
 from pipeline_lib.artifacts.objects import open_objects
+from pipeline_lib.backbones.build import Backbone, build_backbone
 from pipeline_lib.base import runtime
+from pipeline_lib.base.errors import UserError
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.segins.mask_gallery import MaskSample, sample_rows, write_mask_gallery
 from pipeline_lib.segins.masks.batches import image_batches
+from pipeline_lib.segins.masks.building import MaskInputs, mask_source
 from pipeline_lib.segins.masks.collecting import CollectedMasks
 from pipeline_lib.segins.masks.truth import image_truth
 from stages._context import SegInsContext, run_segins_stage
-from stages._mask_sources import mask_source
 
 
 def run(context: SegInsContext) -> None:
@@ -26,7 +29,10 @@ def run(context: SegInsContext) -> None:
     dataset, objects = open_dataset(context.images()), open_objects(context.objects())
     ids = dataset.ids("train")
     read = partial(_decoded, dataset)
-    source = mask_source(context, fabric)
+    baseline = context.checkpoint(f"{context.method}-baseline")
+    source = mask_source(
+        MaskInputs(section, fabric, dataset, objects, partial(open_checkpoint, baseline), partial(_backbone, context))
+    )
     batches = image_batches(
         len(ids),
         read,
@@ -60,6 +66,12 @@ def run(context: SegInsContext) -> None:
     picture = context.root / "reports" / f"segins-{context.data}" / f"masks-{context.method}.png"
     write_mask_gallery(picture, samples, f"{context.data}: {section.source}, {context.method}", summary)
     context.report(summary)
+
+
+def _backbone(context: SegInsContext, key: str) -> Backbone:
+    if key not in context.params.backbones:
+        raise UserError(f"masks.backbone = {key}: not one of {', '.join(context.params.backbones)}")
+    return build_backbone(context.params.backbones[key])
 
 
 def _decoded(dataset: Dataset, row: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Pretrain with SimSiam or MoCo-V2, or take over a finished pretraining from a file (thesis 3.1.1)."""
+"""Pretrain with instance discrimination, or take over a finished pretraining from a file (thesis 3.1.1)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pipeline_lib.artifacts.checkpoint import write_checkpoint
 from pipeline_lib.backbones.state_files import read_state
 from pipeline_lib.segins.resnet.state_files import check_architecture, check_method, resnet_state
 from stages._context import SegInsContext, run_segins_stage
-from stages._pretraining import method_settings, train
+from stages._pretraining import train
 
 
 def run(context: SegInsContext) -> None:
-    """Train from random weights, or take the file that ``simsiam.baseline`` or ``moco.baseline`` names."""
-    file = method_settings(context).baseline
+    """Train from random weights, or take the file that ``baseline`` in the method's section names."""
+    file = context.params.method_settings(context.method).finished
     if file is None:
         train(context, "baseline", None, None)
     else:
@@ -42,4 +42,4 @@ def take_over(context: SegInsContext, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_segins_stage(run, "pretrain_baseline", "Pretrain a ResNet with SimSiam or MoCo-V2.", ("data", "method"))
+    run_segins_stage(run, "pretrain_baseline", "Pretrain a ResNet.", ("data", "method"))

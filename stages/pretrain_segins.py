@@ -16,4 +16,4 @@ def run(context: SegInsContext) -> None:
 
 
 if __name__ == "__main__":
-    run_segins_stage(run, "pretrain_segins", "Pretrain a ResNet with SegIns on SimSiam or MoCo-V2.", ("data", "method"))
+    run_segins_stage(run, "pretrain_segins", "Pretrain a ResNet with SegIns.", ("data", "method"))

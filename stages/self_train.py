@@ -34,7 +34,7 @@ def run(context: StageContext) -> None:
         open_class_count(context.artifact("classes")).classes,
         section.fitted(train.count),
         seed=context.seed,
-        sample_weights=consensus.agreement("train") if section.weighting == "agreement" else None,
+        sample_weights={"none": None, "agreement": consensus.agreement("train")}[section.weighting],
         device=fabric.device,
     )
     classifier = grid.classifier()

@@ -27,7 +27,7 @@ class Checkpoint:
     Attributes:
         folder: Folder of the artifact.
         architecture: Name of the ResNet in torchvision.
-        method: ``simsiam``, ``moco``, or ``None`` where it was not pretrained with either.
+        method: Pretraining method, or ``None`` where it was not pretrained with one of those that are known.
         origin: What it is, for pictures and tables: ``baseline``, ``segins``, ``random``, ``supervised`` …
         mean: Mean of the normalisation, by channel, of values in [0, 1].
         std: Standard deviation of the normalisation.

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -176,18 +176,26 @@ def _pretrained_facts(config: BackboneSettings) -> dict[str, Any]:
 def _with_weights(config: BackboneSettings, pretrained: Mapping[str, Any]) -> nn.Module:
     """The timm model without classifier, with its weights."""
     weights = config.weights
-    if weights.source == "package":
-        return _with_packaged_weights(config, pretrained)
-    # Random weights do not depend on the seed of the stage, so that a rebuilt backbone is the same.
+    match weights.source:
+        case "package":
+            return _with_packaged_weights(config, pretrained)
+        case "none":
+            return _with_random_weights(config, pretrained)
+        case "hub" | "file":
+            model = _with_random_weights(config, pretrained)
+            parameter = config.parameter("weights.path")
+            path = hub_file(config, pretrained) if weights.source == "hub" else Path(weights.path or "")
+            load_state(model, read_state(path, parameter), f"{parameter} = {path}")
+            return model
+        case _:
+            assert_never(weights.source)
+
+
+def _with_random_weights(config: BackboneSettings, pretrained: Mapping[str, Any]) -> nn.Module:
+    # They do not depend on the seed of the stage, so that a rebuilt backbone is the same.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_RANDOM_WEIGHTS_SEED)
-        model = _create(config, pretrained)
-    if weights.source == "none":
-        return model
-    parameter = config.parameter("weights.path")
-    path = hub_file(config, pretrained) if weights.source == "hub" else Path(weights.path or "")
-    load_state(model, read_state(path, parameter), f"{parameter} = {path}")
-    return model
+        return _create(config, pretrained)
 
 
 def _with_packaged_weights(config: BackboneSettings, pretrained: Mapping[str, Any]) -> nn.Module:

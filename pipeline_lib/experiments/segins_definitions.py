@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.registry import OneOf
 from pipeline_lib.base.settings import Settings
 from pipeline_lib.base.yaml_files import load_validated, unknown_name
 from pipeline_lib.experiments.segins_measures import MEASURES, METHODS, start_title
 
 DEFINITIONS = Path("conf/segins_experiments.yaml")
-Method = Literal["simsiam", "moco"]
+Method = Annotated[str, OneOf(METHODS)]
 Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-METHODS = {"simsiam": "SimSiam", "moco": "MoCo-V2"}
+from pipeline_lib.segins.pretraining import methods as pretraining
+
+METHODS = {name: method.title for name, method in pretraining.METHODS.items()}
 """Pretraining methods, with what they are called in tables."""
 
 ANY_METRIC = ("mask_", "class_agnostic_")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -21,7 +21,8 @@ from pipeline_lib.images.sources.settings import DatasetFacts
 from pipeline_lib.params.complaints import explained
 from pipeline_lib.params.suites import SegInsSuite, Suite
 from pipeline_lib.segins.masks.settings import MaskSettings
-from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.methods import METHODS, MethodSettings
+from pipeline_lib.segins.pretraining.settings import PretrainSettings, SegInsSettings
 from pipeline_lib.segins.resnet.settings import GivenCheckpoint
 from pipeline_lib.segins.transfer.settings import DetectionSettings, LinearEvalSettings, SegmentationSettings
 from pipeline_lib.ucls.bounds.settings import BoundsSettings
@@ -34,8 +35,11 @@ from pipeline_lib.ucls.probe.settings import SelfTrainSettings
 Section = TypeVar("Section", bound=BaseModel)
 
 
-class Params(Settings):
-    """The whole of ``params.yaml``; each section is declared in the folder where it acts."""
+class Sections(Settings):
+    """The whole of ``params.yaml`` but for the sections of the pretraining methods.
+
+    Each section is declared in the folder where it acts.
+    """
 
     suite: Suite
     segins_suite: SegInsSuite
@@ -53,8 +57,6 @@ class Params(Settings):
     bounds: BoundsSettings
     scenes: SceneSettings
     pretrain: PretrainSettings
-    simsiam: SimSiamSettings
-    moco: MocoSettings
     segins: SegInsSettings
     masks: MaskSettings
     linear_eval: LinearEvalSettings
@@ -72,6 +74,30 @@ class Params(Settings):
             return values
         named = {key: {**facts, "name": key} if isinstance(facts, dict) else facts for key, facts in backbones.items()}
         return {**values, "backbones": named}
+
+    def method_settings(self, method: str) -> MethodSettings:
+        """Section of a pretraining method.
+
+        Raises:
+            UserError: There is no such method.
+        """
+        section = getattr(self, method, None)
+        if not isinstance(section, METHODS[method].settings):
+            raise TypeError(f"{method}: not the section of a pretraining method")
+        return section
+
+
+if TYPE_CHECKING:
+
+    class Params(Sections):
+        """The whole of ``params.yaml``."""
+else:
+    Params = create_model(
+        "Params",
+        __base__=Sections,
+        __doc__="The whole of ``params.yaml``.",
+        **{name: (method.settings, ...) for name, method in METHODS.items()},
+    )
 
 
 def _validated(model: type[Section], value: Any) -> Section:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from pipeline_lib.base.registry import OneOf
 from pipeline_lib.base.settings import Names, Seed, Settings
+from pipeline_lib.segins.pretraining.methods import METHODS
 
 
 class Suite(Settings):
@@ -39,7 +41,7 @@ class SegInsSuite(Settings):
     sets: Names
     data: Names
     target: Names
-    method: Annotated[tuple[Literal["simsiam", "moco"], ...], Field(strict=False, min_length=1)]
+    method: Annotated[tuple[Annotated[str, OneOf(METHODS)], ...], Field(strict=False, min_length=1)]
     given: Names
     start: Names
     seed: Seed

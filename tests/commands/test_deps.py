@@ -27,6 +27,10 @@ FILES = {
     "pipeline_lib/whole/deep/__init__.py": "",
     "pipeline_lib/whole/deep/b.py": "",
     "stages/three.py": "import pipeline_lib.whole.a\n",
+    "pipeline_lib/named/__init__.py": "",
+    "pipeline_lib/named/names.py": 'NAMES = {"a": "pipeline_lib.named.a:A", "b": "no.such.module:B"}\n',
+    "pipeline_lib/named/a.py": "import pipeline_lib.patch\n",
+    "stages/four.py": "import pipeline_lib.named.names\n",
 }
 
 
@@ -53,6 +57,18 @@ def test_an_import_within_a_function_counts(repository):
     assert "pipeline_lib/method/templates" not in code_deps("two", repository)
 
 
+def test_what_a_registry_imports_later_counts(repository):
+    assert code_deps("four", repository) == ["pipeline_lib/named", "pipeline_lib/patch.py", "stages/four.py"]
+
+
+def test_the_check_of_the_parameters_depends_on_names_and_not_on_what_they_name(repository):
+    (repository / "stages/check.py").write_text("import pipeline_lib.named.names\nimport pipeline_lib.params.params\n")
+    deps = code_deps("check", repository)
+    assert "pipeline_lib/named/names.py" in deps
+    assert "pipeline_lib/params/params.py" in deps
+    assert "pipeline_lib/named/a.py" not in deps
+
+
 def test_a_folder_stands_for_its_modules_where_all_are_imported(repository):
     assert code_deps("three", repository) == ["pipeline_lib/whole", "stages/three.py"]
     (repository / "pipeline_lib/whole/deep/more.py").touch()
@@ -76,8 +92,8 @@ def test_only_the_code_deps_are_rewritten(repository):
 
 
 def test_a_stage_without_a_script_is_refused(repository):
-    with pytest.raises(UserError, match=r"stages\.four: stages/four\.py not found"):
-        rewritten("stages:\n  four:\n    deps: []\n", repository)
+    with pytest.raises(UserError, match=r"stages\.five: stages/five\.py not found"):
+        rewritten("stages:\n  five:\n    deps: []\n", repository)
 
 
 def test_the_lists_of_this_repository_are_right():

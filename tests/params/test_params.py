@@ -2,14 +2,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.images.sources.registry import KINDS
-from pipeline_lib.images.sources.settings import SourceKind
 from pipeline_lib.images.sources.voc_splits import VocOptions
 from pipeline_lib.params.params import load_params
 
@@ -128,10 +125,6 @@ def test_missing_and_broken_files(tmp_path):
     (tmp_path / "params.yaml").write_text("- 1\n")
     with pytest.raises(UserError, match="expected sections"):
         load_params(tmp_path / "params.yaml")
-
-
-def test_known_sources_are_those_that_can_be_opened():
-    assert set(get_args(SourceKind)) == set(KINDS)
 
 
 @pytest.mark.parametrize("override", ['launcher="torchrun --standalone --nproc-per-node=2"'])

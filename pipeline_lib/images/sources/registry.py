@@ -1,39 +1,60 @@
-"""Opens an image source by its kind, with the objects of its images where the kind has them."""
+"""The image sources by name, and how one is opened, with the objects of its images where it has them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.registry import Registry, imported
 from pipeline_lib.images.sources.annotations import AnnotatedSource
-from pipeline_lib.images.sources.coco import open_coco
-from pipeline_lib.images.sources.digits import open_digits
-from pipeline_lib.images.sources.fashion_mnist import open_fashion_mnist
-from pipeline_lib.images.sources.food101 import open_food101
-from pipeline_lib.images.sources.image_folder import open_folder
-from pipeline_lib.images.sources.imagenet import open_imagenet
-from pipeline_lib.images.sources.parquet import open_parquet
-from pipeline_lib.images.sources.records import Labels, Record, Source, Subset
-from pipeline_lib.images.sources.tiny_imagenet import open_tiny_imagenet
-from pipeline_lib.images.sources.torchvision_arrays import open_cifar10, open_cifar20, open_cifar100, open_stl10
-from pipeline_lib.images.sources.voc import open_voc
+from pipeline_lib.images.sources.records import Labels, Source, Subset
 from pipeline_lib.images.sources.voc_splits import VocOptions
 
-__all__ = ["KINDS", "Record", "Source", "open_annotated_source", "open_source"]
 
-_WITHOUT_OPTIONS: dict[str, Callable[[Path], Source]] = {
-    "digits": lambda _: open_digits(),
-    "cifar10": open_cifar10,
-    "cifar20": open_cifar20,
-    "cifar100": open_cifar100,
-    "stl10": open_stl10,
-    "food101": open_food101,
-    "fashion_mnist": open_fashion_mnist,
-    "tiny_imagenet": open_tiny_imagenet,
-    "parquet": open_parquet,
-}
-KINDS = (*_WITHOUT_OPTIONS, "imagenet", "folder", "voc", "coco")
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of image source.
+
+    Attributes:
+        path: Where the function is that opens it: from the folder of the data set, and its options by name, to a
+            ``Source``, or to an ``AnnotatedSource`` where images have objects.
+        options: Which of ``labels``, ``subset`` and ``voc`` it takes.
+    """
+
+    path: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def open(self) -> Callable[..., Source | AnnotatedSource]:
+        """The function."""
+        found: Callable[..., Source | AnnotatedSource] = imported(self.path)
+        return found
+
+
+SOURCES: Registry[SourceKind] = Registry(
+    "data kind",
+    {
+        "digits": SourceKind("pipeline_lib.images.sources.digits:open_digits"),
+        "cifar10": SourceKind("pipeline_lib.images.sources.torchvision_arrays:open_cifar10"),
+        "cifar100": SourceKind("pipeline_lib.images.sources.torchvision_arrays:open_cifar100"),
+        "cifar20": SourceKind("pipeline_lib.images.sources.torchvision_arrays:open_cifar20"),
+        "stl10": SourceKind("pipeline_lib.images.sources.torchvision_arrays:open_stl10"),
+        "food101": SourceKind("pipeline_lib.images.sources.food101:open_food101"),
+        "fashion_mnist": SourceKind("pipeline_lib.images.sources.fashion_mnist:open_fashion_mnist"),
+        "tiny_imagenet": SourceKind("pipeline_lib.images.sources.tiny_imagenet:open_tiny_imagenet"),
+        "parquet": SourceKind("pipeline_lib.images.sources.parquet:open_parquet"),
+        "imagenet": SourceKind("pipeline_lib.images.sources.imagenet:open_imagenet", ("subset",)),
+        "folder": SourceKind("pipeline_lib.images.sources.image_folder:open_folder", ("labels",)),
+        "voc": SourceKind("pipeline_lib.images.sources.voc:open_voc", ("voc",)),
+        "coco": SourceKind("pipeline_lib.images.sources.coco:open_coco"),
+    },
+)
+
+_PARAMETERS = {"labels": "labels", "subset": "subset", "voc": "years, task, evaluate_on"}
+"""Options by what they are called in params.yaml."""
 
 
 def open_source(
@@ -47,7 +68,7 @@ def open_source(
     """Open an image source; files are checked now, images are read later.
 
     Args:
-        kind: One of ``KINDS``.
+        kind: A name of ``SOURCES``.
         root: Folder of the data set; sets that torchvision knows are downloaded into it where absent. Not looked at by
             ``digits``, which comes with scikit-learn.
         labels: Where ``folder`` takes labels from, see ``open_folder``.
@@ -77,26 +98,15 @@ def open_annotated_source(
     Returns:
         The source; only ``voc`` and ``coco`` have objects.
     """
-    _check_options(kind, labels, subset, voc)
-    if kind == "voc":
-        return open_voc(root, voc)
-    if kind == "coco":
-        return open_coco(root)
-    if kind == "folder":
-        return AnnotatedSource(open_folder(root, labels))
-    if kind == "imagenet":
-        return AnnotatedSource(open_imagenet(root, subset))
-    return AnnotatedSource(_WITHOUT_OPTIONS[kind](root))
+    found = SOURCES[kind]
+    given = {"labels": labels, "subset": subset, "voc": voc}
+    _check_options(kind, given, {"labels": "auto", "subset": None, "voc": VocOptions()})
+    opened = found.open(root, **{name: given[name] for name in found.options})
+    return opened if isinstance(opened, AnnotatedSource) else AnnotatedSource(opened)
 
 
-def _check_options(kind: str, labels: Labels, subset: Subset | None, voc: VocOptions | None) -> None:
-    if kind not in KINDS:
-        raise UserError(f"data kind: got {kind!r}, allowed are {', '.join(KINDS)}")
-    if labels != "auto" and kind != "folder":
-        raise UserError(
-            f"data labels: got {labels!r} with kind {kind!r}, allowed is 'auto'; only 'folder' has a choice"
-        )
-    if subset is not None and kind != "imagenet":
-        raise UserError(f"data subset: got {subset!r} with kind {kind!r}, allowed is null; only 'imagenet' has subsets")
-    if voc not in (None, VocOptions()) and kind != "voc":
-        raise UserError(f"data years, task, evaluate_on: got {voc} with kind {kind!r}; only 'voc' has them")
+def _check_options(kind: str, given: dict[str, Any], defaults: dict[str, Any]) -> None:
+    for option, value in given.items():
+        if value not in (None, defaults[option]) and option not in SOURCES[kind].options:
+            owners = ", ".join(repr(name) for name, other in SOURCES.items() if option in other.options)
+            raise UserError(f"data {_PARAMETERS[option]}: got {value!r} with kind {kind!r}; allowed with {owners} only")

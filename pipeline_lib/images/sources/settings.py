@@ -6,25 +6,12 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
+from pipeline_lib.base.registry import OneOf
 from pipeline_lib.base.settings import Settings
 from pipeline_lib.images.sources.records import Labels, Subset
+from pipeline_lib.images.sources.registry import SOURCES
 from pipeline_lib.images.sources.voc_splits import EvaluateOn, VocOptions, VocTask
 
-SourceKind = Literal[
-    "digits",
-    "cifar10",
-    "cifar100",
-    "cifar20",
-    "stl10",
-    "food101",
-    "fashion_mnist",
-    "tiny_imagenet",
-    "parquet",
-    "imagenet",
-    "folder",
-    "voc",
-    "coco",
-]
 _VOC_KEYS = ("years", "task", "evaluate_on")
 
 
@@ -50,7 +37,7 @@ class DatasetFacts(Settings):
             the former where there is a test list.
     """
 
-    source: SourceKind
+    source: Annotated[str, OneOf(SOURCES)]
     classes: Literal["auto"] | Annotated[int, Field(ge=2)]
     subset: Subset | None = None
     labels: Labels = "auto"

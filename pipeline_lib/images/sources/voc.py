@@ -16,14 +16,14 @@ from pipeline_lib.images.sources.voc_masks import class_map, object_masks, read_
 from pipeline_lib.images.sources.voc_splits import VocImage, VocOptions, voc_folders, voc_images
 
 
-def open_voc(root: Path, options: VocOptions | None = None) -> AnnotatedSource:
+def open_voc(root: Path, voc: VocOptions | None = None) -> AnnotatedSource:
     """Open ``root/VOCdevkit/VOC<year>`` with ``JPEGImages``, ``Annotations``, ``ImageSets`` and maps where there are.
 
     All annotation files are read now; images and maps are read later.
 
     Args:
         root: Folder of the data set.
-        options: Years, task and splits.
+        voc: Years, task and splits.
 
     Returns:
         The source; an image's label is the class of its largest object that is not difficult.
@@ -32,7 +32,7 @@ def open_voc(root: Path, options: VocOptions | None = None) -> AnnotatedSource:
         MissingFileError: A folder, a list or an annotation file is absent.
         UserError: An annotation file is broken, or names a class that the data set does not list.
     """
-    chosen = options or VocOptions()
+    chosen = voc or VocOptions()
     folders = voc_folders(root, chosen.years)
     images = voc_images(folders, chosen.task, chosen.evaluate_on)
     boxes = [read_boxes(image.annotation, image.list_file) for image in progress(images, "annotations", unit="image")]

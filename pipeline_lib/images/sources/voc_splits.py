@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, assert_never
 
 from pipeline_lib.base.errors import MissingFileError, UserError
 
@@ -102,15 +102,18 @@ def voc_images(folders: tuple[Path, ...], task: VocTask, evaluate_on: EvaluateOn
         MissingFileError: A list is absent.
         UserError: A list is empty, or ``evaluate_on`` does not fit the task or the files.
     """
-    if task == "segmentation":
-        if evaluate_on != "auto":
-            raise UserError(
-                f"data evaluate_on: got {evaluate_on!r} with task 'segmentation', allowed is 'auto' (its val list)"
-            )
-        lists = [("train", folder, "Segmentation", _segmentation_train(folder)) for folder in folders]
-        lists += [("val", folder, "Segmentation", "val") for folder in folders]
-    else:
-        lists = _detection_lists(folders, evaluate_on)
+    match task:
+        case "segmentation":
+            if evaluate_on != "auto":
+                raise UserError(
+                    f"data evaluate_on: got {evaluate_on!r} with task 'segmentation', allowed is 'auto' (its val list)"
+                )
+            lists = [("train", folder, "Segmentation", _segmentation_train(folder)) for folder in folders]
+            lists += [("val", folder, "Segmentation", "val") for folder in folders]
+        case "detection":
+            lists = _detection_lists(folders, evaluate_on)
+        case _:
+            assert_never(task)
     images = [image for entry in lists for image in _read_list(*entry)]
     for split in ("train", "val"):
         if not any(image.split == split for image in images):

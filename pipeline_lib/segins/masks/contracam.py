@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
@@ -59,8 +59,13 @@ def contrastive_score(embedding: Tensor, first: Tensor, negatives: Tensor, posit
         (N,).
     """
     own = (embedding * first).sum(dim=1)  # (N,)
-    if positive == "batch":
-        own = torch.logsumexp(own, dim=0).expand(len(embedding))
+    match positive:
+        case "image":
+            pass
+        case "batch":
+            own = torch.logsumexp(own, dim=0).expand(len(embedding))
+        case _:
+            assert_never(positive)
     similarity = torch.einsum("nd,tmd->ntm", embedding, negatives)  # (N, T, N)
     others = 1 - torch.eye(len(embedding), dtype=embedding.dtype, device=embedding.device)  # (N, N)
     return own - torch.logsumexp((similarity * others[:, None]).flatten(1), dim=1)

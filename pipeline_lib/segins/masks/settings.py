@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from pipeline_lib.base.registry import OneOf, Registry
 from pipeline_lib.base.settings import Settings
 
 Positive = Annotated[int, Field(ge=1)]
+
+SOURCES: Registry[Callable[..., Any]] = Registry(
+    "masks.source",
+    {
+        "contracam": "pipeline_lib.segins.masks.building:contracam_source",
+        "tokencut": "pipeline_lib.segins.masks.building:tokencut_source",
+        "colours": "pipeline_lib.segins.masks.building:colours_source",
+        "centre": "pipeline_lib.segins.masks.building:centre_source",
+        "whole": "pipeline_lib.segins.masks.building:whole_source",
+        "oracle": "pipeline_lib.segins.masks.building:oracle_source",
+    },
+)
+"""Sources of masks: from ``building.MaskInputs`` to a ``building.MaskSource``."""
 
 
 class MaskSettings(Settings):
@@ -35,7 +50,7 @@ class MaskSettings(Settings):
         longest_side: Masks are kept at the image's size, but no larger than this.
     """
 
-    source: Literal["contracam", "tokencut", "colours", "centre", "whole", "oracle"]
+    source: Annotated[str, OneOf(SOURCES)]
     threshold: Literal["auto"] | Annotated[float, Field(gt=0, lt=1)]
     image_size: Annotated[int, Field(ge=32)]
     expand: Literal[1, 2]

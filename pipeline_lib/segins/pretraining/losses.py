@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 import torch.distributed as dist
@@ -113,9 +113,15 @@ def segmentation_loss(logits: Tensor, mask: Tensor, kind: SegmentationLoss) -> T
     Returns:
         Scalar.
     """
-    if kind == "bce":
-        return F.binary_cross_entropy_with_logits(logits, mask)
-    return (dice if kind == "dice" else smooth_dice)(logits.sigmoid(), mask)
+    match kind:
+        case "dice":
+            return dice(logits.sigmoid(), mask)
+        case "smooth_dice":
+            return smooth_dice(logits.sigmoid(), mask)
+        case "bce":
+            return F.binary_cross_entropy_with_logits(logits, mask)
+        case _:
+            assert_never(kind)
 
 
 def total_loss(identity: Tensor, segmentation: Tensor, weight: float) -> Tensor:

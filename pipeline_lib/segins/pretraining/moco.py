@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, assert_never
 
 import torch
 import torch.distributed as dist
@@ -15,9 +15,9 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.runtime import block_of_rank, is_distributed
 from pipeline_lib.segins.pretraining.batch_norm import split_norm, synchronised
 from pipeline_lib.segins.pretraining.losses import info_nce
-from pipeline_lib.segins.pretraining.method import Forward, Losses, Method, Segmentation, trained_parameters
+from pipeline_lib.segins.pretraining.method import Forward, Losses, Method, Setup
+from pipeline_lib.segins.pretraining.methods import MocoSettings
 from pipeline_lib.segins.pretraining.network import PretrainedNetwork, SegmentationBranch
-from pipeline_lib.segins.pretraining.settings import MocoSettings
 from pipeline_lib.segins.pretraining.views import Views
 from pipeline_lib.segins.resnet.build import build_resnet, stage_channels
 
@@ -71,55 +71,53 @@ def _own_rows(count: int) -> slice:
     return slice(rows.start, rows.stop)
 
 
-class MoCo(Method):
+class MoCo(Method[MocoSettings]):
     """MoCo-V2 with an optional segmentation branch.
 
     Images go to the key encoder in another order than to the query encoder (shuffled over all processes), and both
     normalise parts of the batch apart, so that batch statistics do not tell which key belongs to a query.
     """
 
-    def __init__(
-        self,
-        architecture: str,
-        settings: MocoSettings,
-        segmentation: Segmentation | None,
-        stage: str,
-        device: torch.device,
-        autocast: Callable[[], Any],
-        seed: int,
-    ) -> None:
-        """Build both encoders and the queue.
-
-        Args:
-            architecture: Name of the ResNet.
-            settings: Settings.
-            segmentation: How the branch counts; None: no branch.
-            stage: Stage that the branch reads.
-            device: Where it will run.
-            autocast: Context of the precision, for the key encoder.
-            seed: Seed of the queue.
-        """
-        super().__init__(segmentation)
-        self.settings = settings
-        channels = stage_channels(architecture)
-        processes = dist.get_world_size() if is_distributed() else 1
-        norm = split_norm(max(1, settings.splits // processes))
+    def __init__(self, setup: Setup, settings: MocoSettings) -> None:
+        """Build both encoders and the queue."""
+        super().__init__(setup, settings)
+        channels = stage_channels(setup.architecture)
+        norm = split_norm(max(1, settings.splits // setup.processes))
         projector = nn.Sequential(
             nn.Linear(channels["res5"], channels["res5"]),
             nn.ReLU(inplace=True),
             nn.Linear(channels["res5"], settings.dimension),
         )
-        branch = None if segmentation is None else SegmentationBranch(channels[stage])
+        branch = None if setup.segmentation is None else SegmentationBranch(channels[setup.stage])
         if branch is not None:
             # No key is told by the branch: its statistics may be those of the whole batch.
-            synchronised(branch, device)
-        self.network = PretrainedNetwork(build_resnet(architecture, norm_layer=norm), projector, None, branch, stage)
+            synchronised(branch, setup.device)
+        backbone = build_resnet(setup.architecture, norm_layer=norm)
+        self.network = PretrainedNetwork(backbone, projector, None, branch, setup.stage)
         self.key_network = copy.deepcopy(self.network)
         self.key_network.branch = None
         self.key_network.requires_grad_(False)
-        self.queue = KeyQueue.random(settings.dimension, settings.queue, seed)
-        self._autocast = autocast
+        self.queue = KeyQueue.random(settings.dimension, settings.queue, setup.seed)
         self._waiting: list[Tensor] = []
+
+    @staticmethod
+    def check(setup: Setup, settings: MocoSettings) -> None:
+        """Refuse sizes that MoCo cannot work with.
+
+        Raises:
+            UserError: The queue's length is no multiple of the batch size, or a part of a batch cannot be split.
+        """
+        if settings.queue % setup.batch_size:
+            raise UserError(
+                f"moco.queue = {settings.queue}: must be a multiple of pretrain.batch_size = {setup.batch_size}"
+            )
+        share = setup.batch_size // setup.accumulate // setup.processes
+        groups = max(1, settings.splits // setup.processes)
+        if share % groups or share // groups < 2:
+            raise UserError(
+                f"moco.splits = {settings.splits}: the {share} images that a process works on at a time must fall "
+                f"into {groups} equal groups of 2 or more"
+            )
 
     def to(self, device: torch.device) -> None:
         """Move key encoder and queue."""
@@ -142,19 +140,23 @@ class MoCo(Method):
         own = _own_rows(len(everything))
         order = permutation[own].to(images.device)
         shuffled = everything[order].contiguous(memory_format=torch.channels_last)
-        with self._autocast():
+        with self.setup.autocast():
             embeddings, _, stage_map = self.key_network.encode(shuffled)
         keys = F.normalize(embeddings.float(), dim=1)
         back = permutation.argsort().to(images.device)
         return gathered(keys)[back][own], stage_map, order
 
     def before_training(self, views: Iterable[Views]) -> None:
-        """Fill the queue with keys of training images, where ``queue_start`` asks for it.
+        """Fill the queue with keys of training images, where ``queue_start`` asks for it."""
+        match self.settings.queue_start:
+            case "random":
+                pass
+            case "images":
+                self._fill_queue(views)
+            case _:
+                assert_never(self.settings.queue_start)
 
-        With fewer images than the queue holds, their keys are repeated.
-        """
-        if self.settings.queue_start == "random":
-            return
+    def _fill_queue(self, views: Iterable[Views]) -> None:
         length, filled = self.queue.keys.shape[1], 0
         for number, part in enumerate(views):
             keys, _, _ = self._keys(part.images[1], torch.Generator().manual_seed(number))
@@ -163,6 +165,7 @@ class MoCo(Method):
             filled += len(everyone)
             if filled >= length:
                 return
+        # Fewer images than the queue holds: their keys are repeated.
         self.queue.keys = self.queue.keys[:, torch.arange(length, device=self.queue.keys.device) % filled]
 
     def losses(self, forward: Forward, views: Views, first: bool, generator: torch.Generator) -> Losses:
@@ -176,7 +179,7 @@ class MoCo(Method):
             follow_parameters(self.key_network, self.network, self.settings.key_momentum)
         # Nothing that the queries depend on is changed by the keys: it does not matter which come first.
         keys, key_map, order = self._keys(key_view, generator)
-        others = [key_map] if self._segmentation is not None else []
+        others = [key_map] if self.setup.segmentation is not None else []
         embeddings, _, logits = forward([query_view, *local_views], 1, others)
         queries = [F.normalize(embedding, dim=1) for embedding in embeddings]
         each = [info_nce(query, keys, self.queue.keys, self.settings.temperature) for query in queries]
@@ -191,10 +194,6 @@ class MoCo(Method):
         self.queue.enqueue(torch.cat(self._waiting))
         self._waiting = []
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """One group: all rates decay."""
-        return [{"params": trained_parameters(self.network), "constant": False}]
-
     def state(self) -> dict[str, Any]:
         """Key encoder and queue."""
         return {
@@ -207,26 +206,3 @@ class MoCo(Method):
         """Take up key encoder and queue."""
         self.key_network.load_state_dict(state["key_network"])
         self.queue = KeyQueue(state["queue"].to(self.queue.keys.device), int(state["pointer"]))
-
-
-def check_moco_batches(settings: MocoSettings, batch_size: int, accumulate: int, processes: int) -> None:
-    """Refuse sizes that MoCo cannot work with.
-
-    Args:
-        settings: Settings of MoCo.
-        batch_size: Images a step, over all processes.
-        accumulate: Parts of a batch.
-        processes: Number of processes.
-
-    Raises:
-        UserError: The queue's length is no multiple of the batch size, or a part of a batch cannot be split.
-    """
-    if settings.queue % batch_size:
-        raise UserError(f"moco.queue = {settings.queue}: must be a multiple of pretrain.batch_size = {batch_size}")
-    share = batch_size // accumulate // processes
-    groups = max(1, settings.splits // processes)
-    if share % groups or share // groups < 2:
-        raise UserError(
-            f"moco.splits = {settings.splits}: the {share} images that a process works on at a time must fall into "
-            f"{groups} equal groups of 2 or more"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -14,11 +14,10 @@ from pipeline_lib.artifacts.masks import Masks
 from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.segins.pretraining.batches import BatchOrder
 from pipeline_lib.segins.pretraining.images import Decode, ImageStore, SplitImages
-from pipeline_lib.segins.pretraining.method import Method, Segmentation
-from pipeline_lib.segins.pretraining.moco import MoCo, check_moco_batches
+from pipeline_lib.segins.pretraining.method import Method, Segmentation, Setup
+from pipeline_lib.segins.pretraining.methods import METHODS, MethodSettings
 from pipeline_lib.segins.pretraining.monitor import Monitor, WatchedImages
-from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
-from pipeline_lib.segins.pretraining.simsiam import SimSiam
+from pipeline_lib.segins.pretraining.settings import PretrainSettings, SegInsSettings
 from pipeline_lib.segins.pretraining.training import Pretrainer
 from pipeline_lib.segins.pretraining.views import ViewMaker
 from pipeline_lib.segins.resnet.build import STRIDES
@@ -34,15 +33,17 @@ def branch_side(global_size: int, stage: str) -> int:
 def build_method(
     fabric: Fabric,
     settings: PretrainSettings,
-    own: SimSiamSettings | MocoSettings,
+    name: str,
+    own: MethodSettings,
     segins: SegInsSettings | None,
     seed: int,
-) -> Method:
-    """The method that ``own`` holds the settings of, with random weights.
+) -> Method[Any]:
+    """A pretraining method with random weights.
 
     Args:
         fabric: A launched Fabric.
         settings: Settings of pretraining.
+        name: Name of the method.
         own: Settings of the method.
         segins: Settings of the segmentation branch; None: the baseline.
         seed: Seed of what the method draws.
@@ -51,24 +52,29 @@ def build_method(
         The method.
 
     Raises:
-        UserError: Sizes of MoCo do not fit each other.
+        UserError: There is no such method, or sizes do not fit it.
     """
-    stage = "res4" if segins is None else segins.stage
-    architecture, device = settings.architecture, fabric.device
-    if isinstance(own, SimSiamSettings):
-        return SimSiam(architecture, own, _segmentation(segins, "simsiam"), stage, device)
-    check_moco_batches(own, settings.batch_size, settings.accumulate, fabric.world_size)
-    return MoCo(architecture, own, _segmentation(segins, "moco"), stage, device, fabric.autocast, seed)
-
-
-def _segmentation(segins: SegInsSettings | None, method: Literal["simsiam", "moco"]) -> Segmentation | None:
-    return None if segins is None else Segmentation(segins.weight_for(method), segins.loss)
+    method: type[Method[Any]] = METHODS[name].method
+    setup = Setup(
+        architecture=settings.architecture,
+        stage="res4" if segins is None else segins.stage,
+        segmentation=None if segins is None else Segmentation(segins.weight_for(name), segins.loss),
+        device=fabric.device,
+        autocast=fabric.autocast,
+        batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
+        processes=fabric.world_size,
+        seed=seed,
+    )
+    method.check(setup, own)
+    return method(setup, own)
 
 
 def build_pretrainer(
     fabric: Fabric,
     settings: PretrainSettings,
-    own: SimSiamSettings | MocoSettings,
+    name: str,
+    own: MethodSettings,
     segins: SegInsSettings | None,
     dataset: Dataset,
     masks: Masks | None,
@@ -81,7 +87,8 @@ def build_pretrainer(
     Args:
         fabric: A launched Fabric.
         settings: Settings of pretraining.
-        own: Settings of SimSiam or MoCo, which decide the method.
+        name: Name of the method.
+        own: Settings of the method.
         segins: Settings of the segmentation branch; None: the baseline.
         dataset: The images.
         masks: Pseudo-masks of its training images; None for the baseline.
@@ -93,11 +100,11 @@ def build_pretrainer(
         The pretraining.
 
     Raises:
-        UserError: The batch does not fit the images, or sizes of MoCo do not fit each other.
+        UserError: The batch does not fit the images or the method.
     """
     train = dataset.splits.get("train", 0)
     batches = BatchOrder(train, settings.batch_size, settings.accumulate, seed, fabric.global_rank, fabric.world_size)
-    method = build_method(fabric, settings, own, segins, seed)
+    method = build_method(fabric, settings, name, own, segins, seed)
     store = ImageStore(
         train,
         SplitImages(dataset, "train", decode),
@@ -133,7 +140,7 @@ def _monitor(
     return Monitor(watched, scored, settings.global_size, fabric.device, fabric.autocast)
 
 
-def trained_weights(method: Method) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def trained_weights(method: Method[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Backbone and projector of a method, without their predictor and branch."""
     network = method.network
     return network.backbone.state_dict(), network.projector.state_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import combinations
 from typing import Any
 
@@ -11,9 +10,9 @@ from torch import Tensor, nn
 
 from pipeline_lib.segins.pretraining.batch_norm import synchronised
 from pipeline_lib.segins.pretraining.losses import simsiam_loss
-from pipeline_lib.segins.pretraining.method import Forward, Losses, Method, Segmentation, trained_parameters
+from pipeline_lib.segins.pretraining.method import Forward, Losses, Method, Setup, trained_parameters
+from pipeline_lib.segins.pretraining.methods import SimSiamSettings
 from pipeline_lib.segins.pretraining.network import PretrainedNetwork, SegmentationBranch
-from pipeline_lib.segins.pretraining.settings import SimSiamSettings
 from pipeline_lib.segins.pretraining.views import GLOBAL_VIEWS, Views
 from pipeline_lib.segins.resnet.build import build_resnet, stage_channels
 
@@ -60,36 +59,21 @@ def multi_crop_simsiam_loss(predictions: list[Tensor], embeddings: list[Tensor])
     return torch.stack(each).mean()
 
 
-class SimSiam(Method):
+class SimSiam(Method[SimSiamSettings]):
     """SimSiam with an optional segmentation branch."""
 
-    def __init__(
-        self,
-        architecture: str,
-        settings: SimSiamSettings,
-        segmentation: Segmentation | None,
-        stage: str,
-        device: torch.device,
-    ) -> None:
-        """Build the network.
-
-        Args:
-            architecture: Name of the ResNet.
-            settings: Settings.
-            segmentation: How the branch counts; None: no branch.
-            stage: Stage that the branch reads.
-            device: Where it will run.
-        """
-        super().__init__(segmentation)
-        channels = stage_channels(architecture)
+    def __init__(self, setup: Setup, settings: SimSiamSettings) -> None:
+        """Build the network."""
+        super().__init__(setup, settings)
+        channels = stage_channels(setup.architecture)
         network = PretrainedNetwork(
-            build_resnet(architecture, zero_init_residual=settings.zero_init_residual),
+            build_resnet(setup.architecture, zero_init_residual=settings.zero_init_residual),
             simsiam_projector(channels["res5"], settings.projector),
             simsiam_predictor(settings.projector, settings.predictor),
-            None if segmentation is None else SegmentationBranch(channels[stage]),
-            stage,
+            None if setup.segmentation is None else SegmentationBranch(channels[setup.stage]),
+            setup.stage,
         )
-        synchronised(network, device)
+        synchronised(network, setup.device)
         self.network = network
 
     def losses(self, forward: Forward, views: Views, first: bool, generator: torch.Generator) -> Losses:  # noqa: ARG002
@@ -106,19 +90,3 @@ class SimSiam(Method):
             {"params": [p for p in trained if id(p) not in predictor], "constant": False},
             {"params": [p for p in trained if id(p) in predictor], "constant": True},
         ]
-
-    def before_training(self, views: Iterable[Views]) -> None:
-        """Nothing is kept that images would have to fill."""
-
-    def after_batch(self) -> None:
-        """Nothing is kept between batches."""
-
-    def to(self, device: torch.device) -> None:
-        """All is part of the network."""
-
-    def state(self) -> dict[str, Any]:
-        """Nothing besides the network."""
-        return {}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Nothing to take up."""

@@ -16,9 +16,10 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.runtime import all_reduce, progress
 from pipeline_lib.segins.pretraining.batches import BatchOrder, ViewBatches
 from pipeline_lib.segins.pretraining.method import Method
+from pipeline_lib.segins.pretraining.methods import MethodSettings
 from pipeline_lib.segins.pretraining.monitor import Monitor
 from pipeline_lib.segins.pretraining.rates import set_rates, sgd
-from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.settings import PretrainSettings
 from pipeline_lib.segins.pretraining.views import ViewMaker, Views
 
 _REFERENCE_BATCH = 256
@@ -68,9 +69,9 @@ class Pretrainer:
     def __init__(
         self,
         fabric: Fabric,
-        method: Method,
+        method: Method[Any],
         settings: PretrainSettings,
-        optimisation: SimSiamSettings | MocoSettings,
+        optimisation: MethodSettings,
         maker: ViewMaker,
         batches: BatchOrder,
         monitor: Monitor,

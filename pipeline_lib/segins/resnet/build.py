@@ -18,6 +18,9 @@ ARCHITECTURES: tuple[str, ...] = get_args(Architecture)
 STAGES: dict[str, str] = {"res2": "layer1", "res3": "layer2", "res4": "layer3", "res5": "layer4"}
 """Detectron2's names of the stages, which the thesis uses, and torchvision's."""
 
+_CHANNELS: dict[str, int] = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+"""Channels of the last stage; more than 512 are a bottleneck's."""
+
 STRIDES = {"res2": 4, "res3": 8, "res4": 16, "res5": 32}
 """Pixels between two positions of a stage's map."""
 
@@ -42,7 +45,7 @@ def build_resnet(
     if architecture not in ARCHITECTURES:
         raise UserError(f"architecture = {architecture!r}: allowed: {', '.join(ARCHITECTURES)}")
     builder = getattr(torchvision_resnet, architecture)
-    bottleneck = architecture == "resnet50"
+    bottleneck = _CHANNELS[architecture] > 512
     options: dict[str, Any] = {"zero_init_residual": zero_init_residual, "norm_layer": norm_layer}
     if dilate_last and bottleneck:
         options["replace_stride_with_dilation"] = [False, False, True]
@@ -69,8 +72,7 @@ def _dilate_basic_blocks(model: nn.Module) -> None:
 
 def stage_channels(architecture: str) -> dict[str, int]:
     """Number of channels of each stage's map, by its name ``res2`` to ``res5``."""
-    widest = 2048 if architecture == "resnet50" else 512
-    return {name: widest >> (3 - number) for number, name in enumerate(STAGES)}
+    return {name: _CHANNELS[architecture] >> (3 - number) for number, name in enumerate(STAGES)}
 
 
 def stage_maps(model: nn.Module, images: Tensor) -> dict[str, Tensor]:

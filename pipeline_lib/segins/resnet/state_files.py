@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.segins.pretraining.methods import METHODS
 from pipeline_lib.segins.resnet.build import ARCHITECTURES, build_resnet, load_backbone
-
-PretrainingMethod = Literal["simsiam", "moco"]
 
 _BLOCKS: dict[tuple[str, tuple[int, ...]], str] = {
     ("basic", (2, 2, 2, 2)): "resnet18",
@@ -37,7 +35,7 @@ class ResNetState:
     """
 
     architecture: str
-    method: PretrainingMethod | None
+    method: str | None
     backbone: dict[str, Tensor]
     projector: dict[str, Tensor] | None
 
@@ -92,14 +90,14 @@ def _architecture(backbone: Mapping[str, Tensor], where: str) -> str:
     return architecture
 
 
-def _method(layers: Mapping[str, Tensor], where: str) -> PretrainingMethod:
-    """SimSiam normalises in its projector, MoCo-V2 has two linear layers alone."""
-    positions = {key.partition(".")[0] for key in layers}
-    if positions == {"0", "2"}:
-        return "moco"
-    if {"1.running_mean", "4.running_mean"} <= set(layers):
-        return "simsiam"
-    raise UserError(f"{where}: fc has the layers {', '.join(sorted(positions))}, neither SimSiam's nor MoCo-V2's")
+def _method(layers: Mapping[str, Tensor], where: str) -> str:
+    known = {name: method for name, method in METHODS.items() if method.made_projector is not None}
+    for name, method in known.items():
+        if method.made_projector is not None and method.made_projector(layers.keys()):
+            return name
+    positions = sorted({key.partition(".")[0] for key in layers})
+    owners = " nor ".join(f"{method.title}'s" for method in known.values())
+    raise UserError(f"{where}: fc has the layers {', '.join(positions)}, neither {owners}")
 
 
 def check_architecture(found: ResNetState, wanted: str, parameter: str, where: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -136,11 +137,17 @@ def inverse_deviation(moments: ColumnMoments) -> NDArray[np.float64]:
 
 def _scale(features: FeatureBlocks, settings: TurtleSettings, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and inverse scale (D,) of ``settings.scaling``; columns that do not vary become 0."""
-    moments = column_moments(features)
-    if settings.scaling == "none":
-        return torch.zeros(features.dimension, device=device), torch.ones(features.dimension, device=device)
-    inverse = inverse_deviation(moments)
-    return torch.from_numpy(moments.mean).float().to(device), torch.from_numpy(inverse).float().to(device)
+    moments = column_moments(features)  # refuses features that are not finite
+    match settings.scaling:
+        case "none":
+            return torch.zeros(features.dimension, device=device), torch.ones(features.dimension, device=device)
+        case "standardise":
+            inverse = inverse_deviation(moments)
+            return torch.from_numpy(moments.mean).float().to(device), torch.from_numpy(inverse).float().to(device)
+        case "auto":
+            raise ValueError("scaling = auto: chosen before, see turtle_choice")
+        case _:
+            assert_never(settings.scaling)
 
 
 def _batches(count: int, settings: TurtleSettings, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +14,12 @@ from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores
 from pipeline_lib.base.contingency import Integers, average_nmi
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.consensus.choice import choose_by_anmi
-from pipeline_lib.ucls.consensus.cspa import cspa
-from pipeline_lib.ucls.consensus.hgpa import hgpa
-from pipeline_lib.ucls.consensus.hypergraph import Hyperedges, find_hyperedges
-from pipeline_lib.ucls.consensus.mcla import Labelling, mcla
+from pipeline_lib.ucls.consensus.ensemble_methods import Ensemble
+from pipeline_lib.ucls.consensus.mcla import Labelling
+from pipeline_lib.ucls.consensus.methods import AUTO, DEFAULT_METHODS, METHODS
 from pipeline_lib.ucls.consensus.metis import metis_version
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings, MethodSkippedError
-from pipeline_lib.ucls.consensus.vote import head_agreement, soft_vote, vote
-
-METHODS = ("cspa", "hgpa", "mcla", "vote", "soft_vote")
-DEFAULT_METHODS = METHODS[:-1]
-"""All that work on any heads; ``soft_vote`` needs heads that number their clusters alike."""
-
-AUTO = "auto"
+from pipeline_lib.ucls.consensus.vote import head_agreement
 
 
 @dataclass(frozen=True)
@@ -110,77 +103,26 @@ class ConsensusResult:
         )
 
 
-class _Run:
-    """One ensemble; MCLA, which the vote starts from as well, is computed once."""
-
-    def __init__(
-        self,
-        assignments: Integers,
-        classes: int,
-        settings: ConsensusSettings,
-        seed: int,
-        mean_probability: NDArray[np.floating[Any]] | None,
-    ) -> None:
-        self.assignments = assignments
-        self.mean_probability = mean_probability
-        self.classes = classes
-        self.settings = settings
-        self.seed = seed
-        self.edges: Hyperedges = find_hyperedges(assignments, "first")
-        self._mcla: Labelling | None = None
-
-    def mcla(self) -> Labelling:
-        if self._mcla is None:
-            self._mcla = mcla(self.assignments, self.edges, self.classes, self.settings, self.seed)
-        return self._mcla
-
-    def cspa(self) -> Labelling:
-        return cspa(self.assignments, self.edges, self.classes, self.settings, self.seed)
-
-    def hgpa(self) -> Labelling:
-        return hgpa(self.assignments, self.edges, self.classes, self.settings, self.seed)
-
-    def vote(self) -> Labelling:
-        reference = self.settings.vote_reference
-        if reference == "mcla":
-            return vote(self.assignments, self.edges, self.mcla().labels, self.classes, self.seed)
-        rows = self.edges.row_of[reference][self.assignments[reference]] - self.edges.offsets[reference]
-        width = int(self.edges.offsets[reference + 1] - self.edges.offsets[reference])
-        if width > self.classes:
-            raise MethodSkippedError(
-                f"vote_reference = {reference}: this head has {width} clusters, more than the {self.classes} classes"
-            )
-        return vote(self.assignments, self.edges, rows, self.classes, self.seed)
-
-    def soft_vote(self) -> Labelling:
-        if self.mean_probability is None:
-            raise MethodSkippedError(
-                "the mean probability of aligned heads is needed: train_heads.alignment above 0 and "
-                "assign.probabilities = mean"
-            )
-        return soft_vote(self.mean_probability)
-
-    def result(self, method: str) -> MethodResult:
-        """Run a method; what keeps it from giving labels becomes the reason in its result."""
-        start = time.perf_counter()
-        call: Callable[[], Labelling] = getattr(self, method)
-        try:
-            found = call()
-        except MethodSkippedError as reason:
-            return MethodResult(time.perf_counter() - start, skipped=str(reason))
-        except MemoryError:
-            return MethodResult(time.perf_counter() - start, skipped="out of memory")
-        except RuntimeError as error:
-            return MethodResult(time.perf_counter() - start, skipped=f"failed: {error}".splitlines()[0])
-        seconds = time.perf_counter() - start
-        return MethodResult(
-            seconds,
-            found.labels,
-            average_nmi(found.labels, self.assignments),
-            int(np.count_nonzero(np.bincount(found.labels))),
-            found.confidence,
-            found.note,
-        )
+def _result(ensemble: Ensemble, method: str) -> MethodResult:
+    """Run a method; what keeps it from giving labels becomes the reason in its result."""
+    start = time.perf_counter()
+    try:
+        found: Labelling = METHODS[method](ensemble)
+    except MethodSkippedError as reason:
+        return MethodResult(time.perf_counter() - start, skipped=str(reason))
+    except MemoryError:
+        return MethodResult(time.perf_counter() - start, skipped="out of memory")
+    except RuntimeError as error:
+        return MethodResult(time.perf_counter() - start, skipped=f"failed: {error}".splitlines()[0])
+    seconds = time.perf_counter() - start
+    return MethodResult(
+        seconds,
+        found.labels,
+        average_nmi(found.labels, ensemble.assignments),
+        int(np.count_nonzero(np.bincount(found.labels))),
+        found.confidence,
+        found.note,
+    )
 
 
 def _check(heads: int, classes: int, methods: Sequence[str], choose: str, settings: ConsensusSettings) -> None:
@@ -227,14 +169,16 @@ def build_consensus(
             chosen method or of any.
     """
     used = settings or ConsensusSettings()
-    run = _Run(assignments, classes, used, seed, mean_probability)
+    ensemble = Ensemble(assignments, classes, used, seed, mean_probability)
+    # Refuses what is no table of cluster ids, and is not counted to the first method's time.
+    edges = ensemble.edges
     _check(len(assignments), classes, methods, choose, used)
-    results = {method: run.result(method) for method in methods}
+    results = {method: _result(ensemble, method) for method in methods}
     scores = {method: result.anmi for method, result in results.items() if result.anmi is not None}
     if not scores or (choose != AUTO and choose not in scores):
         reasons = "; ".join(f"{name}: {result.skipped}" for name, result in results.items() if result.skipped)
         raise UserError(f"choose = {choose}: no consensus ({reasons})")
     chosen = choose_by_anmi(scores) if choose == AUTO else choose
     labels = results[chosen].labels
-    agreement = head_agreement(assignments, run.edges, np.asarray(labels), classes)
+    agreement = head_agreement(assignments, edges, np.asarray(labels), classes)
     return ConsensusResult(results, chosen, agreement, classes, seed, metis_version(), used)

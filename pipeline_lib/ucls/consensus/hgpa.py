@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import import_module, metadata
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 import scipy.sparse as sp
@@ -105,8 +105,12 @@ def hgpa(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
         labels = np.arange(images, dtype=np.int32)
         return Labelling(labels, None, f"{images} images for {classes} classes: each is a cluster of its own")
     members = incidence(assignments, edges)
-    if settings.hgpa_tool == "metis":
-        labels = _with_metis(members, classes, settings.imbalance, seed)
-        return Labelling(labels, None, f"{metis_version()} on the star expansion")
-    labels = _with_mtkahypar(members, classes, settings.imbalance, seed)
-    return Labelling(labels, None, f"mtkahypar {metadata.version('mtkahypar')}, deterministic preset")
+    match settings.hgpa_tool:
+        case "metis":
+            labels = _with_metis(members, classes, settings.imbalance, seed)
+            return Labelling(labels, None, f"{metis_version()} on the star expansion")
+        case "mtkahypar":
+            labels = _with_mtkahypar(members, classes, settings.imbalance, seed)
+            return Labelling(labels, None, f"mtkahypar {metadata.version('mtkahypar')}, deterministic preset")
+        case _:
+            assert_never(settings.hgpa_tool)

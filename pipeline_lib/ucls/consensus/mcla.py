@@ -100,7 +100,7 @@ def mcla(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
         Labels and confidence; fewer than k clusters can come out.
     """
     graph = meta_graph(assignments, edges, settings.jaccard_minimum)
-    weights = edges.size if settings.vertex_weight == "size" else None
+    weights = {"unit": None, "size": edges.size}[settings.vertex_weight]
     found: dict[str, Labelling] = {}
     for number in _meta_cluster_numbers(edges, classes):
         meta = partition_graph(

@@ -6,9 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline_lib.base.registry import OneOf
 from pipeline_lib.base.settings import Count, Settings
+from pipeline_lib.ucls.consensus.methods import AUTO, DEFAULT_METHODS, METHODS
 
-MethodName = Literal["cspa", "hgpa", "mcla", "vote", "soft_vote"]
 Natural = Annotated[int, Field(ge=0)]
 
 
@@ -40,8 +41,8 @@ class ConsensusSettings(Settings):
         vote_reference: What heads are aligned to: MCLA's labels, or the head of this number.
     """
 
-    methods: Annotated[tuple[MethodName, ...], Field(strict=False, min_length=1)] = ("cspa", "hgpa", "mcla", "vote")
-    choose: Literal["auto"] | MethodName = "auto"
+    methods: Annotated[tuple[Annotated[str, OneOf(METHODS)], ...], Field(strict=False, min_length=1)] = DEFAULT_METHODS
+    choose: Annotated[str, OneOf(METHODS, AUTO)] = AUTO
     vertex_weight: Literal["unit", "size"] = "unit"
     imbalance: Annotated[float, Field(gt=0, le=1)] = 0.05
     jaccard_minimum: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -59,6 +60,6 @@ class ConsensusSettings(Settings):
     def _choice_among_methods(self) -> Self:
         if len(set(self.methods)) < len(self.methods):
             raise ValueError(f"methods = {list(self.methods)}: none may stand there twice")
-        if self.choose not in ("auto", *self.methods):
-            raise ValueError(f"choose = {self.choose!r}: allowed: auto, {', '.join(self.methods)}")
+        if self.choose not in (AUTO, *self.methods):
+            raise ValueError(f"choose = {self.choose!r}: allowed: {AUTO}, {', '.join(self.methods)}")
         return self

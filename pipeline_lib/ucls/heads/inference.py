@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
@@ -56,9 +56,14 @@ def assign_in_blocks(
     """
     for rows in row_blocks(features.count, block_rows):
         logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
-        chosen = logits[best_head] if probabilities == "best" else logits
-        probability = (chosen / temperature).softmax(dim=-1)
-        if probabilities == "mean":
-            probability = probability.mean(dim=0)  # (b, K)
+        match probabilities:
+            case "best":
+                probability = (logits[best_head] / temperature).softmax(dim=-1)  # (b, K)
+            case "all":
+                probability = (logits / temperature).softmax(dim=-1)  # (H, b, K)
+            case "mean":
+                probability = (logits / temperature).softmax(dim=-1).mean(dim=0)  # (b, K)
+            case _:
+                assert_never(probabilities)
         labels = logits.argmax(dim=-1).to(torch.int32)
         yield ids[rows], labels.cpu().numpy(), probability.cpu().numpy()

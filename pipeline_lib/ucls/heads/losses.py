@@ -8,11 +8,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from pipeline_lib.base.runtime import all_reduce, mean_over_processes
+from pipeline_lib.ucls.heads.settings import HeadSettings
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What a loss gets: pairs of one batch in one direction, the student on one view and the teacher on the other.
+
+    Attributes:
+        log_student: Student log-probabilities of the image, (H, B, K).
+        log_teacher: Teacher log-probabilities of the neighbour, (H, B, K).
+        prior: Class prior after this batch's update, (H, K).
+        weight: Instance weights, (B,); ``None`` weighs all pairs alike.
+        cross_entropy: Factor of the cross-entropy term now (lambda of Eq. 5.12).
+    """
+
+    log_student: Tensor
+    log_teacher: Tensor
+    prior: Tensor
+    weight: Tensor | None
+    cross_entropy: float
 
 
 def smoothed_neighbors(log_teacher: Tensor) -> Tensor:
@@ -189,3 +210,17 @@ def scan_loss(
     if weight is not None:
         pair = weight * pair
     return pair.mean(dim=-1) - entropy_weight * scan_entropy(mean_over_processes(log_anchor.exp().mean(dim=-2)))
+
+
+def temi(pairs: Pairs, settings: HeadSettings) -> Tensor:
+    """:func:`temi_loss` of pairs with the knobs of ``settings``, (H,)."""
+    return temi_loss(
+        pairs.log_student, pairs.log_teacher, pairs.prior, pairs.weight, settings.beta, pairs.cross_entropy
+    )
+
+
+def scan(pairs: Pairs, settings: HeadSettings) -> Tensor:
+    """:func:`scan_loss` of pairs with the knobs of ``settings``, (H,)."""
+    return scan_loss(
+        pairs.log_student, pairs.log_teacher, settings.scan_entropy_weight, pairs.weight, pairs.cross_entropy
+    )

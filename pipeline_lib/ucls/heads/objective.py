@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.ucls.heads.alignment import alignment_loss, meetings
-from pipeline_lib.ucls.heads.losses import instance_weights, scan_loss, smoothed_neighbors, temi_loss, updated_prior
-from pipeline_lib.ucls.heads.settings import HeadSettings
+from pipeline_lib.ucls.heads.losses import Pairs, instance_weights, smoothed_neighbors, updated_prior
+from pipeline_lib.ucls.heads.settings import LOSSES, HeadSettings
 from pipeline_lib.ucls.heads.sinkhorn import sinkhorn_knopp
 
 _SHARES_MOMENTUM = 0.99
@@ -63,10 +64,15 @@ class Objective:
         batch, per_image = neighbors.shape[:2]
         logits: Tensor = teacher(torch.cat([images, neighbors.flatten(0, 1)]))  # (H, B + B*M, K)
         log_shares = None
-        if settings.class_prior == "estimated":
-            plain = (logits / settings.teacher_temperature).log_softmax(dim=-1)
-            self.class_shares = updated_prior(self.class_shares, plain, _SHARES_MOMENTUM)
-            log_shares = self.class_shares.log()
+        match settings.class_prior:
+            case "uniform":
+                pass
+            case "estimated":
+                plain = (logits / settings.teacher_temperature).log_softmax(dim=-1)
+                self.class_shares = updated_prior(self.class_shares, plain, _SHARES_MOMENTUM)
+                log_shares = self.class_shares.log()
+            case _:
+                assert_never(settings.class_prior)
         log_q = sinkhorn_knopp(
             logits,
             settings.teacher_temperature,
@@ -76,7 +82,7 @@ class Objective:
         )
         log_images = log_q[:, :batch]
         log_neighbors = smoothed_neighbors(log_q[:, batch:].reshape(len(log_q), batch, per_image, -1))
-        counted = [log_neighbors] if settings.prior_views == "neighbors" else [log_images, log_neighbors]
+        counted = {"neighbors": [log_neighbors], "both": [log_images, log_neighbors]}[settings.prior_views]
         self.prior = updated_prior(self.prior, torch.cat(counted, dim=1), settings.prior_momentum)
         return log_images, log_neighbors
 
@@ -94,10 +100,8 @@ class Objective:
         """
         settings = self.settings
         log_student = (logits / settings.student_temperature).log_softmax(dim=-1)
-        if settings.loss == "temi":
-            loss = temi_loss(log_student, log_target, self.prior, weight, settings.beta, terms.cross_entropy)
-        else:
-            loss = scan_loss(log_student, log_target, settings.scan_entropy_weight, weight, terms.cross_entropy)
+        pairs = Pairs(log_student, log_target, self.prior, weight, terms.cross_entropy)
+        loss: Tensor = LOSSES[settings.loss](pairs, settings)
         if terms.alignment > 0:
             loss = loss + terms.alignment * alignment_loss(log_student, log_target)
         return loss

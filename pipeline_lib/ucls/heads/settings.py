@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline_lib.base.registry import OneOf, Registry
 from pipeline_lib.base.settings import PrecisionName, Settings
 
 Auto = Literal["auto"]
+
+LOSSES: Registry[Callable[..., Any]] = Registry(
+    "train_heads.loss",
+    {
+        "temi": "pipeline_lib.ucls.heads.losses:temi",
+        "scan": "pipeline_lib.ucls.heads.losses:scan",
+    },
+)
+"""Losses of the heads: from ``losses.Pairs`` and the settings, where their knobs are, to the loss of each head (H,)."""
 
 
 class HeadSettings(Settings):
@@ -58,7 +69,7 @@ class HeadSettings(Settings):
     hidden: Annotated[int, Field(ge=1)]
     bottleneck: Annotated[int, Field(ge=1)]
     batch_norm: bool
-    loss: Literal["temi", "scan"]
+    loss: Annotated[str, OneOf(LOSSES)]
     beta: Annotated[float, Field(gt=0, le=1)]
     symmetric: bool
     instance_weights: bool

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,8 +34,13 @@ def scaling_tensors(
     variance = np.concatenate([moments.variance[start:stop] for start, stop in columns])
     # What varies by less than float32 resolves is rounding, and dividing by it would blow rounding up to unit size.
     varies = variance > (np.finfo(np.float32).eps * np.abs(mean)) ** 2
-    if name == "global":
-        variance = np.full(dimension, variance.mean())
-        varies = np.full(dimension, bool(varies.any()))
+    match name:
+        case "global":
+            variance = np.full(dimension, variance.mean())
+            varies = np.full(dimension, bool(varies.any()))
+        case "standardise":
+            pass
+        case _:
+            assert_never(name)
     inverse = np.divide(1.0, np.sqrt(variance), out=np.zeros(dimension), where=varies)
     return torch.from_numpy(mean).float(), torch.from_numpy(inverse).float()

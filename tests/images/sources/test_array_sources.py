@@ -16,7 +16,8 @@ from sklearn.datasets import load_digits
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.images.sources.download import downloading
 from pipeline_lib.images.sources.fashion_mnist import DEBIAN_FOLDER, open_fashion_mnist, read_idx
-from pipeline_lib.images.sources.registry import Source, open_source
+from pipeline_lib.images.sources.records import Source
+from pipeline_lib.images.sources.registry import open_source
 from pipeline_lib.images.sources.torchvision_datasets import datasets
 
 RNG = np.random.default_rng(0)

@@ -5,7 +5,8 @@ import pytest
 
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.images.image_files import walk
-from pipeline_lib.images.sources.registry import Source, open_source
+from pipeline_lib.images.sources.records import Source
+from pipeline_lib.images.sources.registry import open_source
 
 
 def listed(source: Source) -> list[tuple[str, str | None, int | None, str | None]]:
@@ -112,7 +113,9 @@ def test_every_pass_gives_the_same_records(put: Callable[..., Path]) -> None:
 
 
 def test_unknown_kind_and_misplaced_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"got 'cifar', allowed are digits, cifar10, .*folder"):
+    with pytest.raises(
+        UserError, match=r"data kind = 'cifar': unknown; did you mean cifar20\? allowed: digits, cifar10, .*folder"
+    ):
         open_source("cifar", tmp_path)
     with pytest.raises(UserError, match="got 50 with kind 'digits'"):
         open_source("digits", tmp_path, subset=50)

@@ -139,7 +139,7 @@ def test_problems_are_named_in_one_line(kit: Path, tmp_path: Path) -> None:
     assert "Main/trainval.txt: not found; it lists the images of the train split" in message()
     with pytest.raises(MissingFileError, match=r"no folder VOCdevkit/VOC<year> in it"):
         open_source("voc", tmp_path / "nowhere")
-    with pytest.raises(UserError, match="only 'voc' has them"):
+    with pytest.raises(UserError, match="allowed with 'voc' only"):
         open_source("digits", tmp_path, voc=VocOptions(years=(2007,)))
 
 

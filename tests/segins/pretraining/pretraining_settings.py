@@ -1,7 +1,8 @@
 """Small settings for the tests of pretraining."""
 
 from pipeline_lib.base.machine import MachineSettings
-from pipeline_lib.segins.pretraining.settings import MocoSettings, PretrainSettings, SegInsSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.methods import MocoSettings, SimSiamSettings
+from pipeline_lib.segins.pretraining.settings import PretrainSettings, SegInsSettings
 
 
 def pretrain_settings(**changes):

@@ -48,7 +48,7 @@ def pretrainer(folder, method, segins=False, own=None, machine=None, **changes):
     fabric = runtime.start("cpu", settings.precision, 0)
     branch = segins_settings() if segins else None
     computer = machine_settings(**(machine or {}))
-    return build_pretrainer(fabric, settings, chosen, branch, dataset, masks, decode, 0, computer)
+    return build_pretrainer(fabric, settings, method, chosen, branch, dataset, masks, decode, 0, computer)
 
 
 def weights(trainer):

@@ -1,3 +1,5 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 from pretraining_settings import moco_settings, pretrain_settings, segins_settings, simsiam_settings
@@ -6,7 +8,8 @@ from torch import nn
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.runtime import start
 from pipeline_lib.segins.pretraining.batch_norm import SplitBatchNorm2d
-from pipeline_lib.segins.pretraining.moco import KeyQueue, MoCo, check_moco_batches
+from pipeline_lib.segins.pretraining.method import Setup
+from pipeline_lib.segins.pretraining.moco import KeyQueue, MoCo
 from pipeline_lib.segins.pretraining.network import SegmentationBranch
 from pipeline_lib.segins.pretraining.run import branch_side, build_method
 from pipeline_lib.segins.pretraining.views import Views
@@ -40,7 +43,7 @@ def test_the_branch_is_its_layers_one_after_the_other():
 def test_the_branch_has_twice_its_stages_resolution(architecture, size, stage, side):
     fabric = start("cpu")
     settings = pretrain_settings(architecture=architecture, global_size=size)
-    method = build_method(fabric, settings, simsiam_settings(), segins_settings(stage=stage), 0)
+    method = build_method(fabric, settings, "simsiam", simsiam_settings(), segins_settings(stage=stage), 0)
     method.network.eval()
     with torch.no_grad():
         _, _, (logits,) = method.network([torch.zeros(1, 3, size, size)], 1)
@@ -49,14 +52,18 @@ def test_the_branch_has_twice_its_stages_resolution(architecture, size, stage, s
 
 
 def test_simsiams_parts_are_those_of_the_paper():
-    method = build_method(start("cpu"), pretrain_settings(), simsiam_settings(projector=24, predictor=6), None, 0)
+    method = build_method(
+        start("cpu"), pretrain_settings(), "simsiam", simsiam_settings(projector=24, predictor=6), None, 0
+    )
     network = method.network
     shapes = {name: tuple(value.shape) for name, value in network.projector.state_dict().items() if value.ndim}
     assert [shapes[f"{i}.weight"] for i in (0, 3, 6)] == [(512, 512), (512, 512), (24, 512)]
     assert "7.weight" not in shapes  # no scale and shift
     assert [tuple(p.shape) for p in network.predictor.parameters()] == [(6, 24), (6,), (6,), (24, 6), (24,)]
     assert float(network.backbone.layer3[0].bn2.weight.detach().abs().max()) == 0  # zero_init_residual
-    other = build_method(start("cpu"), pretrain_settings(), simsiam_settings(zero_init_residual=False), None, 0)
+    other = build_method(
+        start("cpu"), pretrain_settings(), "simsiam", simsiam_settings(zero_init_residual=False), None, 0
+    )
     assert torch.all(other.network.backbone.layer3[0].bn2.weight == 1)
     decaying, constant = method.parameter_groups()
     assert (decaying["constant"], constant["constant"]) == (False, True)
@@ -66,8 +73,8 @@ def test_simsiams_parts_are_those_of_the_paper():
 
 
 def test_automatic_weight_of_the_segmentation_loss_is_the_thesis():
-    for own, expected in ((simsiam_settings(), 1.0), (moco_settings(), 2.0)):
-        method = build_method(start("cpu"), pretrain_settings(), own, segins_settings(), 0)
+    for name, own, expected in (("simsiam", simsiam_settings(), 1.0), ("moco", moco_settings(), 2.0)):
+        method = build_method(start("cpu"), pretrain_settings(), name, own, segins_settings(), 0)
         logits = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)]
         masks = [torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2)]
         losses = method.combined(torch.tensor(0.5), torch.eye(2), logits, masks)
@@ -91,7 +98,7 @@ def test_parts_of_a_batch_are_normalised_apart():
 def moco(**changes):
     torch.manual_seed(0)
     settings = pretrain_settings()
-    return build_method(start("cpu"), settings, moco_settings(**changes), None, 0)
+    return build_method(start("cpu"), settings, "moco", moco_settings(**changes), None, 0)
 
 
 def test_keys_come_back_in_the_order_of_their_queries():
@@ -141,7 +148,9 @@ def test_the_queue_wraps():
 )
 def test_sizes_that_do_not_fit_are_refused_in_one_line(changes, sizes, complaint):
     with pytest.raises(UserError) as raised:
-        check_moco_batches(moco_settings(**changes), *sizes)
+        MoCo.check(
+            Setup("resnet18", "res4", None, torch.device("cpu"), nullcontext, *sizes, 0), moco_settings(**changes)
+        )
     assert complaint in str(raised.value)
     assert "\n" not in str(raised.value)
 

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from benchmarks.planted import planted_ensemble
 from pipeline_lib.base.contingency import average_nmi
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.ucls.consensus import ensemble
-from pipeline_lib.ucls.consensus.ensemble import DEFAULT_METHODS, build_consensus
+from pipeline_lib.ucls.consensus import ensemble_methods
+from pipeline_lib.ucls.consensus.ensemble import build_consensus
+from pipeline_lib.ucls.consensus.methods import DEFAULT_METHODS
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 
 SAMPLED = ConsensusSettings(cspa_exact_limit=0)
@@ -143,8 +144,8 @@ def test_reasons_of_skipped_and_failed_methods_are_kept(monkeypatch):
     def fills_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr(ensemble, "cspa", breaks)
-    monkeypatch.setattr(ensemble, "vote", fills_memory)
+    monkeypatch.setattr(ensemble_methods, "cspa", breaks)
+    monkeypatch.setattr(ensemble_methods, "vote", fills_memory)
     result = build_consensus(assignments, 4, settings=ConsensusSettings(hgpa_pin_limit=10))
     assert list(result.methods) == list(DEFAULT_METHODS)
     assert result.methods["cspa"].skipped == "failed: no partition"

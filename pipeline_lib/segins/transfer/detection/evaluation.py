@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,9 +83,13 @@ def evaluate_detections(detections: Detections, objects: Objects, settings: Dete
 def _box_precision(
     detections: Detections, truth: GroundTruth, classes: int, settings: DetectionSettings
 ) -> NDArray[np.float64]:
-    if settings.metric == "coco":
-        return coco_precision(detections, truth, classes, "bbox")
-    return voc_precision(detections, truth, classes, eleven_points=settings.metric == "voc")
+    match settings.metric:
+        case "coco":
+            return coco_precision(detections, truth, classes, "bbox")
+        case "voc" | "voc_area":
+            return voc_precision(detections, truth, classes, eleven_points=settings.metric == "voc")
+        case _:
+            assert_never(settings.metric)
 
 
 def _means(precision: NDArray[np.float64], prefix: str) -> dict[str, float]:

@@ -13,8 +13,10 @@ from pipeline_lib.segins.transfer.settings import DetectionSettings
 HEADS = "Res5ROIHeadsExtraNorm"
 """Name under which :mod:`pipeline_lib.segins.transfer.detectron2.trainer` registers these heads."""
 
+_VOC = (["voc_2007_trainval", "voc_2012_trainval"], ["voc_2007_test"], 20)
 _SETS = {
-    "voc": (["voc_2007_trainval", "voc_2012_trainval"], ["voc_2007_test"], 20),
+    "voc": _VOC,
+    "voc_area": _VOC,
     "coco": (["coco_2017_train"], ["coco_2017_val"], 80),
 }
 
@@ -33,7 +35,7 @@ def detectron2_configuration(
     Returns:
         What detectron2's ``merge_from_file`` reads.
     """
-    train, test, classes = _SETS["coco" if settings.metric == "coco" else "voc"]
+    train, test, classes = _SETS[settings.metric]
     return {
         "VERSION": 2,
         "MODEL": _model(checkpoint, settings, weights, classes),
