@@ -9,7 +9,8 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, block_of_rank, is_distributed, mean_over_processes, progress, start
+from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce, block_of_rank, is_distributed, mean_over_processes, start
 
 
 class Terminal(io.StringIO):

@@ -2,9 +2,9 @@ import re
 from collections import Counter
 
 import pytest
+from pipeline_lib.experiments.segins_published import load_published, rows_of
 
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.experiments.segins_published import load_published, rows_of
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ import csv
 import statistics
 
 import pytest
-
-from pipeline_lib.base.errors import UserError
 from pipeline_lib.experiments.segins_definitions import ExperimentSet, Row, Table, load_definitions
 from pipeline_lib.experiments.segins_measures import MEASURES, applies, metric_file, value_of
 from pipeline_lib.experiments.segins_published import Figure, load_published, rows_of
 from pipeline_lib.experiments.segins_report import Facts, write_report
 from pipeline_lib.experiments.segins_results import RowResult, lines, remarks
+
+from pipeline_lib.base.errors import UserError
 
 DETECTION = Table(title="Object detection", published="4.3", measures=("ap50", "ap"))
 BASE = Row(start="moco-baseline", name="MoCo-V2", published="MoCo-V2")

@@ -3,10 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from commands import ablation
 from commands.runs.ablation_runs import Plan, checked_runs, seeded
 from commands.runs.stage_graph import read_stage_graph
+
+from commands import ablation
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.experiments.definitions import load_definitions
 from pipeline_lib.params.params import load_params

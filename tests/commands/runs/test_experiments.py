@@ -4,9 +4,9 @@ import types
 from pathlib import Path
 
 import pytest
-
 from commands.runs.experiments import Experiments
 from commands.runs.stage_graph import StageFacts, StageGraph
+
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.base.errors import MissingFileError
 from pipeline_lib.params.params import load_params

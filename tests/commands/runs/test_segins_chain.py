@@ -6,12 +6,12 @@ import types
 from pathlib import Path
 
 import pytest
-
 from commands.runs.segins_chain import SegInsChain
 from commands.runs.segins_plan import Choice, SegInsPlan
+from pipeline_lib.experiments.segins_definitions import ExperimentSet, Row, Table
+
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.experiments.segins_definitions import ExperimentSet, Row, Table
 from pipeline_lib.params.params import load_params
 
 ROOT = Path(__file__).resolve().parents[3]

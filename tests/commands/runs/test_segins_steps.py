@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from commands.runs.segins_steps import read_steps
+
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.params.params import load_params
 

@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-
 from commands.runs.stage_graph import EXTRA_STAGES, StageFacts, StageGraph, read_stage_graph
+
 from pipeline_lib.base.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]

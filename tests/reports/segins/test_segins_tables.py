@@ -1,8 +1,8 @@
 import json
 
 import pytest
-
 from pipeline_lib.experiments.segins_published import Figure
+
 from pipeline_lib.reports.segins.figures import figures_by_start, flat_metrics
 from pipeline_lib.reports.segins.tables import percent, signed_points, start_title, thesis_tables
 
