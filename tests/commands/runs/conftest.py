@@ -40,7 +40,7 @@ class Toy:
         self.folder, self.scratch = folder, folder / "scratch"
         for name in ("pipeline_lib", "params.yaml", "dvc.yaml"):
             (folder / name).symlink_to(REPOSITORY / name)
-        for place in ("stages", "commands/measures"):
+        for place in ("commands", "commands/measures", "stages"):
             for path in (REPOSITORY / place).glob("*.py"):
                 text = f"import toy\n\ntoy.run({path.stem!r})\n" if not path.name.startswith("_") else ""
                 (folder / place).mkdir(parents=True, exist_ok=True)

@@ -141,7 +141,7 @@ def test_an_interrupted_run_ends_its_stage_and_goes_on_after_what_was_finished(t
     process = subprocess.Popen([sys.executable, "-P", "-c", INTERRUPTED], cwd=toy.folder, env=environment, stderr=-1)
     started = []
     while "similarity" not in started:
-        assert process.poll() is None
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
         started += toy.calls()
     process.send_signal(signal.SIGINT)
