@@ -30,8 +30,7 @@ def row_params(run: PlannedRun, planned: PlannedRow, seed: int | None = None) ->
     changes = _start(run, planned)
     if planned.own:
         changes |= scaled(planned.own, load_params(changes=changes))
-    params = load_params(changes=changes)
-    return params if seed is None else load_params(changes=changes | seeded(params, seed))
+    return load_params(changes=changes | ({} if seed is None else seeded(seed)))
 
 
 def row_settings(run: PlannedRun, planned: PlannedRow) -> dict[str, Any]:
@@ -45,14 +44,9 @@ def _start(run: PlannedRun, planned: PlannedRow) -> dict[str, Any]:
     return {**run.settings, **below, **run.single}
 
 
-def seeded(params: Params, seed: int) -> dict[str, int]:
-    """One seed for all sections that draw and do not make the images.
-
-    An exact neighbour search draws nothing: all seeds share its lists.
-    """
-    fixed = {"prepare", "scenes"} | ({"knn"} if params.knn.index == "exact" else set())
-    sections = {name for name in type(params).model_fields if hasattr(getattr(params, name), "seed")}
-    return {f"{name}.seed": seed for name in sorted(sections - fixed)}
+def seeded(seed: int) -> dict[str, int]:
+    """The seed of both chains; what makes the images keeps its own, and what draws nothing does not ask for one."""
+    return {"suite.seed": seed, "segins_suite.seed": seed}
 
 
 def scaled(settings: Mapping[str, Any], params: Params) -> dict[str, Any]:

@@ -23,12 +23,12 @@ from pipeline_lib.artifacts.folder import META, file_digest, write_json
 from pipeline_lib.artifacts.resume import run_fingerprint
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import Params
-from stages._context import deciding
 
 FINISHED = "finished.json"
 LOG = "log.txt"
 _RAW = Path("data/raw")
 _ERROR = "error: "
+_SEED = "suite.seed"
 _INTERRUPTED = (130, -signal.SIGINT)
 
 
@@ -109,7 +109,8 @@ class Runs:
             behind = behind.union(*(raw.get(path, set()) for path in step.inputs))
             read = [*step.inputs, *sorted(behind.difference(step.inputs)), *self._named_files(step, tree)]
             inputs = {path: places.get(path, self._workspace / path) for path in read}
-            folder = self._scratch / self._fingerprint(step, tree, inputs)
+            decide = [key for key in step.params if key != _SEED or not _draws_nothing(step, params)]
+            folder = self._scratch / self._fingerprint(step, {key: value_of(tree, key) for key in decide}, inputs)
             seconds += self._made(step, tree, folder, inputs)
             written = (*step.outputs, *step.metrics.values())
             places |= {path: folder / path for path in written}
@@ -124,9 +125,8 @@ class Runs:
         relative = [Path(text) for text in sorted(texts) if text and not Path(text).is_absolute()]
         return [path for path in relative if (self._workspace / path).is_file()]
 
-    def _fingerprint(self, step: Step, tree: Mapping[str, Any], inputs: Mapping[Path, Path]) -> str:
-        settings: dict[str, Any] = {"command": step.command}
-        settings |= {key: _deciding(value_of(tree, key)) for key in step.params}
+    def _fingerprint(self, step: Step, chosen: Mapping[str, Any], inputs: Mapping[Path, Path]) -> str:
+        settings = {"command": step.command, **chosen}
         settings |= {str(path): self._state_of(path, source) for path, source in inputs.items()}
         return run_fingerprint(settings, [self._workspace / path for path in step.code], [])
 
@@ -191,6 +191,12 @@ class Runs:
             raise UserError(_reason(step, folder / LOG, code))
 
 
+def _draws_nothing(step: Step, params: Params) -> bool:
+    """Whether all seeds share what a step makes: an exact search above a threshold that is given."""
+    given = params.knn.threshold != "auto" or not params.knn.adaptive
+    return step.stage == "knn" and params.knn.index == "exact" and given
+
+
 def _reason(step: Step, log: Path, code: int) -> str:
     """What a stage said in its last line that begins with ``error:``, below which a launcher may have said more."""
     said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith(_ERROR)]
@@ -221,10 +227,6 @@ def _listing(source: Path) -> str:
     files = sorted(path for path in source.rglob("*") if path.is_file()) if source.is_dir() else [source]
     facts = [(path.relative_to(source).as_posix(), path.stat()) for path in files]
     return json.dumps([(name, stat.st_size, stat.st_mtime_ns) for name, stat in facts])
-
-
-def _deciding(value: Any) -> Any:
-    return deciding(value) if isinstance(value, dict) else value
 
 
 def _texts(value: Any) -> Iterator[str]:

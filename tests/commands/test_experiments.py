@@ -93,7 +93,7 @@ def test_a_set_runs_and_a_second_time_reads_what_is_there(workspace, monkeypatch
         "does not apply: pixels gives one block of features"
     }
     # Both seeds share one neighbour search.
-    made = [path for path in workspace.glob("scratch/experiments/*/data/neighbors/digits-pixels")]
+    made = list(workspace.glob("scratch/experiments/*/data/neighbors/digits-pixels"))
     assert len([path for path in made if not path.is_symlink()]) == 1
     assert "there already" not in first
     called(monkeypatch, *arguments)

@@ -72,7 +72,7 @@ def test_facts_are_those_of_dvc_yaml_with_names_filled_in(graph, repository):
     found = {step.stage: step for step in leading_to(graph, SEGINS, "linear_eval-moco-segins")}
     assert "datasets.scenes" in found["annotate"].params
     assert "backbones.dinov2_vits14" in found["masks"].params
-    assert found["pretrain_segins"].params == ("pretrain", "segins", "moco")
+    assert set(found["pretrain_segins"].params) >= {"pretrain", "segins", "moco"}
     assert Path("stages/masks.py") in found["masks"].code
     knn = leading_to(graph, UCLS, "knn")[-1]
     assert Path("data/datasets/digits") in knn.inputs

@@ -216,14 +216,11 @@ def test_presets_of_a_row_win_over_those_of_its_table():
     assert [row_params(run, planned).train_heads.heads for planned in run.rows] == [10, 7]
 
 
-def test_one_seed_goes_to_all_sections_that_draw_and_make_no_images(repository):
-    params = load_params(repository / "params.yaml")
-    seeds = seeded(params, 3)
-    assert set(seeds.values()) == {3}
-    assert set(seeds) >= {"train_heads.seed", "consensus.seed", "self_train.seed", "evaluate.seed", "pretrain.seed"}
-    assert not {"prepare.seed", "scenes.seed", "knn.seed"} & set(seeds)
-    approximate = load_params(repository / "params.yaml", {"knn.index": "IVF64,Flat"})
-    assert seeded(approximate, 3)["knn.seed"] == 3
+def test_one_seed_goes_to_both_chains_and_not_to_the_images(repository):
+    before = load_params(repository / "params.yaml")
+    after = load_params(repository / "params.yaml", seeded(3))
+    assert (after.suite.seed, after.segins_suite.seed) == (3, 3)
+    assert (after.prepare, after.scenes) == (before.prepare, before.scenes)
 
 
 def test_factors_multiply_what_is_there(repository):

@@ -38,7 +38,7 @@ def test_a_second_run_only_reads(toy):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"knn__threads": 7}, []),
+        ({"machine__threads": 7}, []),
         ({"train_heads__heads": 3}, []),
         ({"datasets__cifar10__classes": 3}, []),
         ({"knn__threshold": 0.5}, ["knn", "similarity"]),
@@ -51,6 +51,21 @@ def test_what_decides_a_step_runs_it_again_and_nothing_else(toy, changes, expect
     toy.calls()
     toy.values(SIMILARITY, **changes)
     assert toy.calls() == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "searches"),
+    [
+        ({"knn__threshold": 0.5}, 1),
+        ({"knn__adaptive": False}, 1),
+        ({"knn__threshold": "auto"}, 2),
+        ({"knn__threshold": 0.5, "knn__index": "IVF64,Flat"}, 2),
+    ],
+)
+def test_seeds_share_an_exact_search_above_a_given_threshold(toy, changes, searches):
+    for seed in (0, 1):
+        toy.values(KNN, suite__seed=seed, **changes)
+    assert toy.calls().count("knn") == searches
 
 
 def test_other_code_other_features_and_other_measures_run_again(toy):
@@ -70,7 +85,7 @@ def test_equal_steps_of_the_other_chain_are_made_once_too(toy):
     toy.values(SEGINS, BASELINE)
     calls = toy.calls()
     assert len(calls) == len(set(calls)) == 7
-    toy.values(SEGINS, BASELINE, pretrain__workers=7)
+    toy.values(SEGINS, BASELINE, machine__workers=7)
     assert toy.calls() == []
     toy.values(SEGINS, segins__lambda=5.0)
     assert toy.calls() == ["pretrain_segins-moco", "linear_eval-moco-segins"]

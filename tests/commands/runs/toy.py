@@ -77,7 +77,7 @@ def make_similarity(_, data, item):
 def make_train_heads(params, data, item):
     run = f"{data}-{item['backbone']}"
     threshold = read(f"data/neighbors/{run}/meta.json")["threshold"]
-    write(f"data/heads/{run}/meta.json", {"acc": threshold + int(params["train_heads"]["seed"]) / 100})
+    write(f"data/heads/{run}/meta.json", {"acc": threshold + int(params["suite"]["seed"]) / 100})
     return {"loss": 0.0}
 
 
@@ -119,7 +119,7 @@ def make_given_checkpoint(_, data, item):
 
 
 def make_pretrain_baseline(params, data, item):
-    seed = int(params["pretrain"]["seed"])
+    seed = int(params["segins_suite"]["seed"])
     images = _image(data)
     write(f"data/checkpoints/{data}/{item['method']}-baseline/meta.json", {"top1": 0.1 + seed / 100, "images": images})
     return {"id_loss": 1.0, "collapsed": seed == 1}
