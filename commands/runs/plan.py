@@ -158,7 +158,7 @@ def planned_parts(definitions: Definitions, presets: Presets, choice: Choice) ->
         if rows:
             layers = [*([of] if first.rows_of else []), experiments, first]
             runs = _planned_runs(rows, layers, presets, choice, of_starts=of.of_starts)
-            parts.append(PlannedPart((first, *others), tuple(runs), _in_words(first), evaluations))
+            parts.append(PlannedPart((first, *others), tuple(runs), _bound_alone(first, choice), evaluations))
     for name in choice.rows:
         if name not in known:
             raise UserError(f"--rows {name}: {unknown_name(name, known)}")
@@ -178,13 +178,16 @@ def _chosen(tables: Sequence[Table], only: Sequence[str]) -> tuple[list[Table], 
     return left, tuple(name for name in EVALUATIONS if name in only)
 
 
-def _in_words(table: Table) -> str:
-    """What is bound to a table alone."""
-    said = [", ".join(table.data), ", ".join(table.backbone), f"transfer to {table.target}" if table.target else ""]
-    said += [f"preset {name}" for name in table.presets]
-    said += [f"`{key}={value}`" for key, value in table.settings.items()]
-    text = "; ".join(filter(None, said))
-    return f"Here: {text}." if text else ""
+def _bound_alone(table: Table, choice: Choice) -> str:
+    """What holds for a table alone, in words; what the command line says holds for all."""
+    over = {**choice.presets, **choice.single}
+    return Conditions(
+        data=() if choice.data else table.data,
+        backbone=() if choice.backbone else table.backbone,
+        target="" if choice.target else table.target,
+        presets=table.presets,
+        settings={key: value for key, value in table.settings.items() if key not in over},
+    ).in_words
 
 
 def _planned_rows(definitions: Definitions, name: str, presets: Presets, choice: Choice) -> list[PlannedRow]:

@@ -73,6 +73,14 @@ class Conditions(Settings):
         found = {name: getattr(self, name) for name in Conditions.model_fields}
         return {name: value for name, value in found.items() if value}
 
+    @property
+    def in_words(self) -> str:
+        """Those that are given, for a reader."""
+        said = [", ".join(self.data), ", ".join(self.backbone), f"transfer to {self.target}" if self.target else ""]
+        said += [f"preset {name}" for name in self.presets]
+        said += [f"`{key}={value}`" for key, value in self.settings.items()]
+        return "; ".join(filter(None, said))
+
 
 class Table(Conditions):
     """One table of a set; its conditions come on top of the set's.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import write_atomically
 from pipeline_lib.experiments.cells import Cell, Lookup, cells_of
-from pipeline_lib.experiments.definitions import ExperimentSet, Table
+from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, Table
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import Part, RunResults, remarks
 from pipeline_lib.experiments.tables import table_markdown, tables_csv
@@ -50,15 +50,15 @@ def write_report(report: Report, lookup: Lookup) -> str:
     """
     experiments, path = report.experiments, report.path
     runs = [run for part in report.parts for run in part.runs]
-    tables: list[tuple[Table, Sequence[Cell]]] = []
+    names = list(dict.fromkeys(run.run for run in runs))
+    tables = list(_filled_tables(report, lookup))
     text: list[str] = []
-    for part in report.parts:
-        for table in part.tables:
-            cells = [cell for run in part.runs for cell in cells_of(table, run, lookup)]
-            tables.append((table, cells))
-            body = table_markdown(table, cells, lookup, part.runs[0])
-            if body:
-                text += [f"## {table.title}", "", *([part.conditions, ""] if part.conditions else []), body]
+    for part, table, shown, cells in tables:
+        body = table_markdown(table, cells, lookup, shown[0])
+        if body:
+            where = f": {shown[0].run}" if len(names) > len(shown) else ""
+            here = [f"Here: {part.conditions}.", ""] if part.conditions else []
+            text += [f"## {table.title}{where}", "", *here, body]
     pictures = []
     for kind in experiments.pictures:
         picture = path.with_name(f"{path.name}.png" if len(experiments.pictures) == 1 else f"{path.name}-{kind}.png")
@@ -66,12 +66,21 @@ def write_report(report: Report, lookup: Lookup) -> str:
             pictures.append(f"![{experiments.title}]({picture.name})\n")
     said = dict.fromkeys((experiments.note, *report.remarks, *_remarks(report)))
     notes = [f"{note}\n" for note in said if note]
-    title = ", ".join(dict.fromkeys(run.run for run in runs))
-    head = [f"# {experiments.title}: {title}", "", *_explained(report, runs), ""]
+    head = [f"# {experiments.title}: {', '.join(names)}", "", *_explained(report, runs), ""]
     content = "\n".join([*head, *text, *pictures, *notes]).rstrip() + "\n"
     write_atomically(path.with_name(f"{path.name}.md"), content)
-    write_atomically(path.with_name(f"{path.name}.csv"), tables_csv(tables))
+    write_atomically(path.with_name(f"{path.name}.csv"), tables_csv([(table, cells) for _, table, _, cells in tables]))
     return "\n".join([*text, *notes])
+
+
+def _filled_tables(
+    report: Report, lookup: Lookup
+) -> Iterator[tuple[Part, Table, Sequence[RunResults], Sequence[Cell]]]:
+    """Every table of each run, or of all runs of its part where it puts them side by side."""
+    for part in report.parts:
+        for table in part.tables:
+            for shown in [part.runs] if table.layout == "data_sets" else [[run] for run in part.runs]:
+                yield part, table, shown, [cell for run in shown for cell in cells_of(table, run, lookup)]
 
 
 def _remarks(report: Report) -> list[str]:
@@ -94,9 +103,10 @@ def _explained(report: Report, runs: Sequence[RunResults]) -> list[str]:
         spread = f"Mean ± sample standard deviation (n − 1) over {report.seeds} seeds"
         first = spread if report.seeds > 1 else "One seed"
         lines.append(f"{first}; for all heads, ± is the deviation over the heads, averaged over the seeds. Val split.")
-    if report.settings:
-        settings = ", ".join(f"`{key}={value}`" for key, value in report.settings.items())
-        lines.append(f"Set for all rows: {settings}.")
+    bound = Conditions(presets=report.experiments.presets, settings=report.experiments.settings).in_words
+    given = ", ".join(f"`{key}={value}`" for key, value in report.settings.items())
+    if bound or given:
+        lines.append(f"Set for all rows: {'; '.join(filter(None, (bound, given)))}.")
     return lines
 
 

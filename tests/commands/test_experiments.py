@@ -56,7 +56,7 @@ def test_each_data_set_has_a_report_unless_tables_put_them_side_by_side():
 
 
 def test_tables_with_conditions_of_their_own_are_in_one_report():
-    parts = [Part([TABLE], RUNS[:1]), Part([TABLE], RUNS[1:], "Here: digits.")]
+    parts = [Part([TABLE], RUNS[:1]), Part([TABLE], RUNS[1:], "digits")]
     assert reports([TABLE, TABLE], parts) == {"name-moco": 2}
     assert reports([TABLE, TABLE], parts[1:]) == {"name-moco": 1}
 

@@ -166,11 +166,11 @@ def test_tables_of_different_data_sets_in_one_report_say_what_holds_for_each(tmp
     row = RowResult(Row(name="k"), {}, {0: run(0.5)})
     stl10 = RunResults("stl10", [row], "pixels")
     chosen = ExperimentSet(title="Thesis", rows=[Row(name="x")], tables=[LADDER, other])
-    parts = [Part([LADDER], [results]), Part([other], [stl10], "Here: stl10; preset thesis-stl10.")]
+    parts = [Part([LADDER], [results]), Part([other], [stl10], "stl10; preset thesis-stl10")]
     write_report(Report(tmp_path / "thesis", chosen, parts, 2), lookup)
     text = (tmp_path / "thesis.md").read_text()
     assert text.startswith("# Thesis: digits-pixels, stl10-pixels\n")
-    assert "## Others\n\nHere: stl10; preset thesis-stl10.\n\n|  | NMI (%)" in text
+    assert "## Others: stl10-pixels\n\nHere: stl10; preset thesis-stl10.\n\n|  | NMI (%)" in text
     assert "stl10-pixels: Not complete: k has 1 of 2 seeds." in text
     found = {(line["table"], line["run"]) for line in csv.DictReader((tmp_path / "thesis.csv").open())}
     assert found == {("Best head", "digits-pixels"), ("Others", "stl10-pixels")}

@@ -194,13 +194,14 @@ def test_tables_of_one_set_have_data_sets_targets_presets_and_settings_of_their_
     assert (first.runs[0].params.train_heads.iterations, first.runs[0].params.knn.threshold) == (50, 0.5)
     # The presets of a table win over the set, its settings over both.
     assert (second.runs[0].params.train_heads.iterations, second.runs[0].params.knn.threshold) == (90, 0.3)
-    assert second.conditions == "Here: stl10; preset high; `knn.threshold=0.3`."
-    assert third.conditions == "Here: transfer to coco."
+    assert second.conditions == "stl10; preset high; `knn.threshold=0.3`"
+    assert third.conditions == "transfer to coco"
 
 
 def test_the_command_line_wins_over_what_tables_are_bound_to():
     parts = bound(data=("digits",), single={"train_heads.iterations": 5}, only=("6.12",))
     assert [table.title for part in parts for table in part.tables] == ["B"]
+    assert parts[0].conditions == "preset high; `knn.threshold=0.3`"
     [run] = parts[0].runs
     assert (run.data, run.params.train_heads.iterations, run.params.knn.threshold) == ("digits", 5, 0.3)
     # What the user gives wins over the preset of a row, too, and names in that do not count.
