@@ -77,7 +77,7 @@ def workspace(tmp_path_factory, repository):
 @pytest.mark.slow
 def test_a_set_runs_and_a_second_time_reads_what_is_there(workspace, monkeypatch, capsys):
     monkeypatch.chdir(workspace)
-    arguments = ("features", "--data", "digits", "--backbone", "pixels", "--seeds", "2")
+    arguments = ("features", "--data", "digits", "--backbone", "pixels", "--seeds", "2", "-S", "knn.threshold=0.5")
     called(monkeypatch, *arguments)
     first = capsys.readouterr().out
     folder = workspace / "reports/experiments"
@@ -92,7 +92,7 @@ def test_a_set_runs_and_a_second_time_reads_what_is_there(workspace, monkeypatch
     assert {row["remark"] for row in rows if row["row"] == "+ Feat"} == {
         "does not apply: pixels gives one block of features"
     }
-    # Both seeds share one neighbour search.
+    # Both seeds share one neighbour search, which draws nothing above a given threshold.
     made = list(workspace.glob("scratch/experiments/*/data/neighbors/digits-pixels"))
     assert len([path for path in made if not path.is_symlink()]) == 1
     assert "there already" not in first
