@@ -23,6 +23,7 @@ from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import Masks, open_masks, write_masks
 from pipeline_lib.base import runtime
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.params.params import Params, load_params
 from pipeline_lib.segins.pretraining.methods import METHODS, MocoSettings
@@ -121,7 +122,7 @@ def measured(
         build_pretrainer(fabric, settings, method, own, params.segins, dataset, masks, decode, seed, machine)
     )
     times: list[tuple[float, float, float]] = []
-    for _ in runtime.progress(range(warm_up + steps), method, unit="step"):
+    for _ in progress(range(warm_up + steps), method, unit="step"):
         plain, _ = baseline.step()
         extended, waited = segins.step()
         times.append((plain, extended, waited))

@@ -102,13 +102,14 @@ class StageContext:
         print(f"{name}: {text} [{seconds:.1f} s, peak {peak:.2f} GB]", flush=True)
 
 
-def stage_context(stage: str, description: str, *, with_backbone: bool = True) -> StageContext:
+def stage_context(stage: str, description: str, *, with_backbone: bool = True, package: str = "stages") -> StageContext:
     """Parse the command line; data set and backbone default to the first of the suite.
 
     Args:
         stage: Name of the stage.
         description: One sentence for ``--help``.
         with_backbone: Whether the stage depends on the backbone.
+        package: Where its module lies.
 
     Returns:
         The context.
@@ -116,7 +117,7 @@ def stage_context(stage: str, description: str, *, with_backbone: bool = True) -
     Raises:
         UserError: A name is unknown or params.yaml is not valid.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=description)
+    parser = argparse.ArgumentParser(prog=f"python -m {package}.{stage}", description=description)
     parser.add_argument("--data", help="data set, a key of datasets in params.yaml (default: the suite's first)")
     if with_backbone:
         parser.add_argument("--backbone", help="backbone, a key of backbones (default: the suite's first)")
@@ -148,7 +149,14 @@ def chosen_blocks(context: StageContext, available: Iterable[str], default: Sequ
     return blocks
 
 
-def run_stage(run: Callable[[StageContext], None], stage: str, description: str, *, with_backbone: bool = True) -> None:
+def run_stage(
+    run: Callable[[StageContext], None],
+    stage: str,
+    description: str,
+    *,
+    with_backbone: bool = True,
+    package: str = "stages",
+) -> None:
     """Run a stage from the command line; what the user can mend ends it with one line and exit code 1.
 
     Args:
@@ -156,9 +164,10 @@ def run_stage(run: Callable[[StageContext], None], stage: str, description: str,
         stage: Its name.
         description: One sentence for ``--help``.
         with_backbone: Whether the stage depends on the backbone.
+        package: Where its module lies.
     """
     with one_line_errors():
-        run(stage_context(stage, description, with_backbone=with_backbone))
+        run(stage_context(stage, description, with_backbone=with_backbone, package=package))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pipeline_lib.artifacts.detections import open_detections
 from pipeline_lib.artifacts.folder import read_origin
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.artifacts.segmentations import open_segmentations
-from pipeline_lib.experiments.segins_measures import METHODS
+from pipeline_lib.experiments.measures import METHODS
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.segins.comparisons import write_detections, write_segmentations
 from pipeline_lib.reports.segins.page import Picture

@@ -7,8 +7,8 @@ from typing import Any
 from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.folder import write_atomically, write_json
 from pipeline_lib.artifacts.metrics import read_metrics
-from pipeline_lib.experiments.segins_measures import METHODS
-from pipeline_lib.experiments.segins_published import load_published
+from pipeline_lib.experiments.measures import METHODS
+from pipeline_lib.experiments.published import CHAPTER_4, load_published
 from pipeline_lib.reports.segins.measures import flat_metrics, measures_by_start
 from pipeline_lib.reports.segins.page import Picture, SegInsFacts, segins_page
 from pipeline_lib.reports.segins.pretrainings import collapsed, network_text, pretraining_panels
@@ -32,7 +32,7 @@ def run(context: SegInsContext) -> None:
         data=context.data,
         network=network_text(checkpoints, origins),
         targets=suite.target,
-        tables=tuple(thesis_tables(measures, load_published(), row_settings(context))),
+        tables=tuple(thesis_tables(measures, load_published(CHAPTER_4), row_settings(context))),
         gains={
             method: {
                 key: flat[f"{method}_gain_{key}"]

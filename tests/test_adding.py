@@ -147,7 +147,7 @@ def test_a_pretraining_method_is_one_new_file_and_two_touched(tmp_path):
         assert -1 <= figures["id_loss"] <= 1
         assert (figures["seg_loss"] != 0) == (kind == "segins")
     assert trained.projector()["3.weight"].shape == (16, 32)
-    code = "from pipeline_lib.experiments.segins_measures import start_title; print(start_title('byol-segins'))"
+    code = "from pipeline_lib.experiments.measures import start_title; print(start_title('byol-segins'))"
     assert copy.python("-c", code) == "SegIns (BYOL)\n"
     refused = subprocess.run(
         [sys.executable, "-m", "stages.pretrain_baseline", "--data", "scenes", "--method", "byoll"],

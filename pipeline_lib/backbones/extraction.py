@@ -12,7 +12,8 @@ from torch import Tensor
 from pipeline_lib.artifacts.features import FeaturesWriter
 from pipeline_lib.backbones.extractors import FeatureExtractor
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, block_of_rank, progress
+from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce, block_of_rank
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 

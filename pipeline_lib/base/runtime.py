@@ -1,23 +1,19 @@
-"""Device, precision, seeds, processes (Lightning Fabric) and progress bars."""
+"""Device, precision, seeds and processes (Lightning Fabric)."""
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Iterable
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric, seed_everything
-from tqdm import tqdm
 
 from pipeline_lib.base.errors import UserError
 
 Precision = Literal["float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
-T = TypeVar("T")
 
 
 def start(device: Device = "auto", precision: Precision = "float32", seed: int = 0) -> Fabric:
@@ -83,20 +79,3 @@ def mean_over_processes(local_mean: torch.Tensor) -> torch.Tensor:
     if not is_distributed():
         return local_mean
     return local_mean + (all_reduce(local_mean) / dist.get_world_size() - local_mean).detach()
-
-
-def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
-    """Progress bar with the time left, on a terminal's standard error only: quiet in CI and in log files.
-
-    Args:
-        items: What to iterate over.
-        description: Short text before the bar.
-        total: Number of items where ``len(items)`` is not known.
-        unit: Word for one item.
-
-    Returns:
-        A tqdm bar over ``items``.
-    """
-    quiet = not sys.stderr.isatty() or bool(os.environ.get("CI")) or int(os.environ.get("RANK", "0")) > 0
-    options: dict[str, Any] = {"desc": description, "total": total, "unit": unit}
-    return tqdm(items, disable=quiet, dynamic_ncols=True, leave=False, **options)

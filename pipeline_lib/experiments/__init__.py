@@ -1,1 +1,1 @@
-"""Named sets of experiments: what they vary, what their tables show, and the thesis' figures beside."""
+"""Named sets of experiments: what they vary, what their tables show, and the thesis' values beside."""

@@ -1,4 +1,4 @@
-"""What an experiment set is: rows of settings, what its tables show, and where the thesis has the same figures."""
+"""What an experiment set is: rows of settings, what its tables show, and where the thesis has the same values."""
 
 from __future__ import annotations
 
@@ -11,85 +11,117 @@ from pydantic import Field, model_validator
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.settings import Settings
 from pipeline_lib.base.yaml_files import load_validated, unknown_name
+from pipeline_lib.experiments.measures import MEASURES, METHODS, Group, start_title
+from pipeline_lib.params.presets import Presets
 
-DEFINITIONS = Path("conf/ablations.yaml")
+DEFINITIONS = Path("conf/experiments.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Keys = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
-FigureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
-
-
-class Group(Settings):
-    """Measures that are shown together.
-
-    Attributes:
-        title: Heading.
-        variant: What the published figures call it.
-        measures: By measure, the metric ``FILE.KEY`` with its value, or several of which the first that is there
-            counts. ``{KEY}`` in it stands for the row's setting of that key.
-        spread: By measure, the metric with its deviation over the heads.
-        run: ``mean`` over the seeds, or ``best``: the seed with the best accuracy by labels.
-    """
-
-    title: str
-    variant: str = "best_head"
-    measures: dict[str, str | Keys]
-    spread: dict[str, str] = Field(default_factory=dict)
-    run: Literal["mean", "best"] = "mean"
-
-    def metrics(self, measure: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
-        """Metrics that may hold ``measure``, in the order in which they count."""
-        named = self.measures[measure]
-        keys = (named,) if isinstance(named, str) else named
-        return tuple(_filled(key, settings) for key in keys)
-
-
-def _filled(key: str, settings: Mapping[str, Any]) -> str:
-    for name, value in settings.items():
-        key = key.replace("{" + name + "}", str(value))
-    return key
+Method = Literal["simsiam", "moco"]
+PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
 
 
 class Row(Settings):
     """One experiment.
 
     Attributes:
-        name: Name in the tables.
+        name: Name in the tables; the start's title where it is not given.
+        start: Checkpoint that is evaluated; sets of the SegIns chain have one in each row, others in none.
+        presets: Presets of ``conf/presets.yaml`` below the row's settings; names of suites in them do not count.
         settings: Values by dotted key of ``params.yaml``, on top of the set's base (of the row before, where the set is
             cumulative). ``{times: 2}`` doubles what would be there.
         restore: Keys that go back to what ``params.yaml`` says; ``all`` of them for a row without any settings.
         shows: Group that stands in the table instead of the table's own.
-        published: Method in the published figures.
+        published: Method in the published values; the start's title where it is not given.
+        setting: What the published row varies.
+        against: Name of an earlier row that this one is compared with, seed by seed.
         needs: ``feature_blocks``: the row makes no sense where the backbone gives one block of features only.
     """
 
-    name: str
+    name: str = ""
+    start: str = ""
+    presets: Names = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     restore: Literal["all"] | Names = ()
     shows: str | None = None
     published: str | None = None
+    setting: str = ""
+    against: str | None = None
     needs: Literal["feature_blocks"] | None = None
 
 
-class Table(Settings):
-    """One table of a set.
+class Conditions(Settings):
+    """What rows are run under; what is empty stays as ``params.yaml`` or the set has it.
+
+    Attributes:
+        data: Data sets.
+        backbone: One backbone for all data sets or one for each.
+        target: Data set transferred to.
+        presets: Presets of ``conf/presets.yaml``.
+        settings: Values by dotted key of ``params.yaml``; they win over the presets.
+    """
+
+    data: Names = ()
+    backbone: Names = ()
+    target: str = ""
+    presets: Names = ()
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """Those that are given."""
+        found = {name: getattr(self, name) for name in Conditions.model_fields}
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def in_words(self) -> str:
+        """Those that are given, for a reader."""
+        said = [", ".join(self.data), ", ".join(self.backbone), f"transfer to {self.target}" if self.target else ""]
+        said += [f"preset {name}" for name in self.presets]
+        said += [f"`{key}={value}`" for key, value in self.settings.items()]
+        return "; ".join(filter(None, said))
+
+
+class Table(Conditions):
+    """One table of a set; its conditions come on top of the set's.
 
     Attributes:
         title: What it shows.
-        published: Tables of the thesis with the figures beside ours; the first that has the data set counts.
+        published: Tables of the thesis with the values beside ours; the first that has the data set counts.
+        rows_of: Set whose rows it has instead of its own set's.
         layout: ``columns``: groups side by side; ``stacked``: a line a group; ``comparison``: our rows, then all
-            methods that the thesis has for the data set; ``data_sets``: a column a data set.
-        groups: Groups in their order.
-        effect: Difference to the best head of the row before, or of each group to the first one of its row.
+            methods that the thesis has for the data set; ``data_sets``: a column a data set; ``gains``: below a row,
+            a line of what it gains (what a table of ``measures`` has).
+        groups: Groups of measures in their order.
+        measures: Measures in their order, in place of groups.
+        effect: Difference to the row before, of each group to the first one of its row, or to the row that a row names
+            (what a table of ``measures`` has).
     """
 
     title: str
     published: Names = ()
-    layout: Literal["columns", "stacked", "comparison", "data_sets"] = "columns"
-    groups: Keys
-    effect: Literal["row_before", "first_group"] | None = None
+    rows_of: str | None = None
+    layout: Literal["columns", "stacked", "comparison", "data_sets", "gains"] = "columns"
+    groups: Names = ()
+    measures: Names = ()
+    effect: Literal["row_before", "first_group", "against"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measures_are_laid_out_with_gains(cls, body: Any) -> Any:
+        gains = {"layout": "gains", "effect": "against"}
+        return {**gains, **body} if isinstance(body, Mapping) and body.get("measures") else body
+
+    @model_validator(mode="after")
+    def _shows_known_measures(self) -> Self:
+        if bool(self.groups) == bool(self.measures):
+            raise ValueError(f"groups = {list(self.groups)}: allowed: either groups or measures")
+        for measure in self.measures:
+            if measure not in MEASURES or not MEASURES[measure].metrics:
+                raise ValueError(f"measures: {measure}: {unknown_name(measure, MEASURES)}")
+        return self
 
 
-class ExperimentSet(Settings):
+class ExperimentSet(Conditions):
     """Experiments that one command makes.
 
     Attributes:
@@ -97,23 +129,70 @@ class ExperimentSet(Settings):
         note: What a reader has to know; printed below the tables.
         base: Named groups of settings that all rows start from.
         cumulative: Whether a row starts from the row before.
-        rows: The experiments.
+        method: Pretraining method that ``{method}`` and ``{title}`` in the rows stand for.
+        rows: The experiments; none where each table has those of another set.
         tables: What is written.
-        figures: Pictures beside the tables.
+        pictures: Pictures beside the tables.
     """
 
     title: str
     note: str = ""
     base: Names = ()
     cumulative: bool = False
-    rows: Annotated[tuple[Row, ...], Field(strict=False, min_length=1)]
+    method: Method | None = None
+    rows: Annotated[tuple[Row, ...], Field(strict=False)] = ()
     tables: Annotated[tuple[Table, ...], Field(strict=False, min_length=1)]
-    figures: Annotated[tuple[FigureKind, ...], Field(strict=False)] = ()
+    pictures: Annotated[tuple[PictureKind, ...], Field(strict=False)] = ()
 
     @property
-    def over_data_sets(self) -> bool:
-        """Whether all data sets go into one report."""
-        return any(table.layout == "data_sets" for table in self.tables)
+    def of_starts(self) -> bool:
+        """Whether the rows are starts of the SegIns chain."""
+        return any(row.start for row in self.rows)
+
+    def filled_rows(self, method: Method | None = None) -> list[Row]:
+        """The rows with all names written out.
+
+        Args:
+            method: Method in place of the set's.
+
+        Returns:
+            Rows in their order.
+
+        Raises:
+            UserError: The rows do not depend on the method.
+        """
+        if method is not None and self.method is None:
+            raise UserError(f"--method {method}: the set has rows of all methods or of none; allowed: none, or --rows")
+        chosen = method or self.method
+        names = {} if chosen is None else {"{method}": chosen, "{title}": METHODS[chosen]}
+        return [_filled(row, names) for row in self.rows]
+
+    @model_validator(mode="after")
+    def _rows_fit_together(self) -> Self:
+        names: list[str] = []
+        for row in self.filled_rows():
+            if not row.name or bool(row.start) != self.of_starts:
+                raise ValueError(f"rows: {row.name or row.start}: allowed: a start in every row, or a name in each")
+            if row.name in names:
+                raise ValueError(f"rows: {row.name}: none may have the name of another")
+            if row.against is not None and row.against not in names:
+                raise ValueError(f"rows: {row.name}: against = {row.against!r}: allowed: the name of an earlier row")
+            names.append(row.name)
+        return self
+
+
+def _filled(row: Row, names: Mapping[str, str]) -> Row:
+    def written_out(text: str) -> str:
+        for key, value in names.items():
+            text = text.replace(key, value)
+        return text
+
+    start = written_out(row.start)
+    if not start:
+        return row
+    name, published = written_out(row.name), written_out(row.published or "")
+    title = start_title(start)
+    return row.model_copy(update={"start": start, "name": name or title, "published": published or title})
 
 
 class Definitions(Settings):
@@ -122,17 +201,17 @@ class Definitions(Settings):
     Attributes:
         datasets: The thesis' name of each of our data sets that it has.
         backbones: The thesis' name of each of our backbones that it has.
-        preferred_backbones: Backbones whose figures are shown for a backbone that the thesis does not have.
+        preferred_backbones: Backbones whose values are shown for a backbone that the thesis does not have.
         settings: Named groups of settings.
         groups: Named groups of measures.
         sets: The experiment sets.
     """
 
-    datasets: dict[str, str]
-    backbones: dict[str, str]
-    preferred_backbones: Names
-    settings: dict[str, dict[str, Any]]
-    groups: dict[str, Group]
+    datasets: dict[str, str] = Field(default_factory=dict)
+    backbones: dict[str, str] = Field(default_factory=dict)
+    preferred_backbones: Names = ()
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    groups: dict[str, Group] = Field(default_factory=dict)
     sets: dict[str, ExperimentSet]
 
     @model_validator(mode="after")
@@ -140,14 +219,20 @@ class Definitions(Settings):
         for name, chosen in self.sets.items():
             shown = [group for table in chosen.tables for group in table.groups]
             shown += [row.shows for row in chosen.rows if row.shows]
-            for group in shown:
-                if group not in self.groups:
-                    raise ValueError(f"sets.{name}: group {group}: {unknown_name(group, self.groups)}")
-            for base in chosen.base:
-                if base not in self.settings:
-                    raise ValueError(f"sets.{name}: base {base}: {unknown_name(base, self.settings)}")
-            if len({row.name for row in chosen.rows}) < len(chosen.rows):
-                raise ValueError(f"sets.{name}: rows: none may have the name of another")
+            for kind, names, known in (
+                ("group", shown, self.groups),
+                ("base", chosen.base, self.settings),
+                ("rows_of", [table.rows_of for table in chosen.tables if table.rows_of], self.sets),
+            ):
+                for wanted in names:
+                    if wanted not in known:
+                        raise ValueError(f"sets.{name}: {kind} {wanted}: {unknown_name(wanted, known)}")
+            for table in chosen.tables:
+                of = self.sets[table.rows_of or name]
+                if not of.rows or of.of_starts != bool(table.measures):
+                    raise ValueError(
+                        f"sets.{name}: {table.title}: allowed: measures of starts, or groups of other rows"
+                    )
         return self
 
     def set_named(self, name: str) -> ExperimentSet:
@@ -157,51 +242,36 @@ class Definitions(Settings):
             UserError: There is none of this name.
         """
         if name not in self.sets:
-            raise UserError(f"ablation {name}: {unknown_name(name, self.sets)}")
+            raise UserError(f"experiment set {name}: {unknown_name(name, self.sets)}")
         return self.sets[name]
 
-    def row_settings(self, name: str) -> list[dict[str, Any]]:
-        """Settings of each row of a set, with those that it starts from; ``{times: x}`` is left as it is."""
+    def row_settings(self, name: str, presets: Presets | None = None) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Settings of each row of a set.
+
+        Args:
+            name: Name of the set.
+            presets: What the rows' presets are looked up in.
+
+        Returns:
+            By row, those of its presets, and its own with those that it starts from; ``{times: x}`` is left as it is.
+        """
         chosen = self.set_named(name)
         start: dict[str, Any] = {}
         for base in chosen.base:
             start |= self.settings[base]
-        found, before = [], start
+        found: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for row in chosen.rows:
-            own = dict(before) if chosen.cumulative else dict(start)
-            for key in list(own) if row.restore == "all" else row.restore:
-                own.pop(key, None)
-            before = own | row.settings
-            found.append(before)
+            below, own = found[-1] if found and chosen.cumulative else ({}, start)
+            kept = {} if row.restore == "all" else {key: own[key] for key in own if key not in row.restore}
+            under = presets.settings(row.presets) if presets and row.presets else {}
+            found.append((below | under, kept | row.settings))
         return found
 
-
-def scaled(settings: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """Replace each ``{times: x}`` by that many times the current value.
-
-    Args:
-        settings: Values by dotted key.
-        current: What is set without them, by dotted key.
-
-    Returns:
-        Plain values; a whole number stays one (rounded), and null stays null.
-
-    Raises:
-        UserError: There is nothing to multiply.
-    """
-    plain: dict[str, Any] = {}
-    for key, value in settings.items():
-        if not isinstance(value, dict):
-            plain[key] = value
-            continue
-        if set(value) != {"times"} or not isinstance(value["times"], int | float):
-            raise UserError(f"{key} = {value}: allowed: a value, or times: a number")
-        old = current.get(key)
-        if old is not None and (isinstance(old, bool) or not isinstance(old, int | float)):
-            raise UserError(f"{key} = {old!r}: cannot be multiplied by {value['times']}")
-        product = None if old is None else old * value["times"]
-        plain[key] = round(product) if isinstance(old, int) and product is not None else product
-    return plain
+    def groups_of(self, table: Table, row: Row) -> list[Group]:
+        """Groups that a table shows of a row."""
+        if table.measures:
+            return [Group(title="", variant="", measures={name: MEASURES[name].metrics for name in table.measures})]
+        return [self.groups[row.shows]] if row.shows else [self.groups[name] for name in table.groups]
 
 
 def load_definitions(path: Path = DEFINITIONS) -> Definitions:

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pipeline_lib.artifacts.folder import write_atomically
-from pipeline_lib.experiments.definitions import FigureKind, Group
+from pipeline_lib.experiments.definitions import PictureKind
+from pipeline_lib.experiments.measures import Group
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised
+from pipeline_lib.reports.drawing.panels import FAINT, SERIES, Panel, write_panels
 
-WIDTH = 900
-"""Width of a picture in pixels."""
-
-_HEIGHT = 320
-_DPI = 100
-_COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1f", "#5a5a5a")
-_FAINT = "#b5b5b5"
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#666666",
-    "legend.frameon": False,
-    "legend.handlelength": 1.3,
-    "lines.linewidth": 1.3,
-}
+_WIDTH, _HEIGHT = 9.0, 3.4
 _SPLITS = ("train", "val")
+_SCORES = ("best_head", "overall", "ensemble", "self_trained")
+_STEPS = ("best_head", "ensemble", "self_trained")
 
 
-def write_figure(path: Path, kind: FigureKind, results: Sequence[RunResults], groups: dict[str, Group]) -> bool:
-    """Draw one picture into a PNG file of ``WIDTH`` pixels; equal inputs make equal bytes.
+def write_picture(path: Path, kind: PictureKind, results: Sequence[RunResults], groups: Mapping[str, Group]) -> bool:
+    """Draw one picture into a PNG file; equal inputs make equal bytes.
 
     Args:
         path: The file.
@@ -52,42 +33,50 @@ def write_figure(path: Path, kind: FigureKind, results: Sequence[RunResults], gr
     Returns:
         Whether there was anything to draw.
     """
-    draw: dict[str, tuple[int, Callable[[Sequence[Axes]], None]]] = {
-        "cluster_use": (2, lambda axes: _cluster_use(axes, results[0])),
-        "threshold": (2, lambda axes: _threshold(axes, results[0], groups)),
-        "neighbor_accuracy": (1, lambda axes: _neighbor_accuracy(axes[0], results, groups["list_accuracy"])),
-        "steps": (1, lambda axes: _steps(axes[0], results[0], groups)),
+    panels: dict[PictureKind, Callable[[], list[Panel]]] = {
+        "cluster_use": lambda: _cluster_use(results[0].rows),
+        "threshold": lambda: _threshold(results[0].rows, groups),
+        "neighbor_accuracy": lambda: _neighbor_accuracy(results, groups["list_accuracy"]),
+        "steps": lambda: _steps(results[0].rows, groups),
     }
-    panels, function = draw[kind]
-    # A style of its own: what a user's matplotlibrc says changes no byte.
-    with style.context(["default", _STYLE]):
-        figure = Figure(figsize=(WIDTH / _DPI, _HEIGHT / _DPI), dpi=_DPI, layout="constrained")
-        axes = [figure.add_subplot(1, panels, number + 1) for number in range(panels)]
-        function(axes)
-        if not any(panel.has_data() for panel in axes):
-            return False
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    write_atomically(path, stream.getvalue())
-    return True
+    drawn = panels[kind]()
+    if drawn:
+        write_panels(path, drawn)
+    return bool(drawn)
 
 
-def _cluster_use(axes: Sequence[Axes], results: RunResults) -> None:
-    for panel, split in zip(axes, _SPLITS, strict=True):
-        level = 0.0
-        for color, result in zip(_COLORS, results.rows, strict=False):
-            sizes = result.runs[0].get(f"cluster_use.{split}_sizes") if result.runs else None
-            if sizes:
-                edges = np.arange(len(sizes) + 1)
-                panel.stairs(sorted(sizes, reverse=True), edges, color=color, linewidth=1.3, label=result.row.name)
-                level = sum(sizes) / len(sizes)
-        panel.axhline(level, color=_FAINT, linestyle="--", linewidth=1, label="uniform")
-        panel.set(title=f"Cluster sizes on {split}", xlabel="cluster, largest first", ylabel="images", ylim=(0, None))
-        panel.legend(loc="upper right")
+def _panel(draw: Callable[[Axes], None], alt: str, share: int = 1) -> Panel:
+    return Panel("experiments", draw, alt, width=_WIDTH / share, height=_HEIGHT)
 
 
-def _points(rows: Sequence[RowResult], group: Group, measure: str) -> tuple[list[float], list[Summary]]:
-    """Thresholds and figures of the rows that have both, by growing threshold."""
+def _cluster_use(rows: Sequence[RowResult]) -> list[Panel]:
+    def sizes_on(split: str) -> dict[str, list[int]]:
+        first = {result.row.name: result.runs[min(result.runs)] for result in rows if result.runs}
+        key = f"cluster_use.{split}_sizes"
+        return {name: sorted(run[key], reverse=True) for name, run in first.items() if run.get(key)}
+
+    def drawn(split: str, by_row: Mapping[str, list[int]]) -> Callable[[Axes], None]:
+        def draw(axes: Axes) -> None:
+            for color, (name, sizes) in zip(SERIES, by_row.items(), strict=False):
+                axes.stairs(sizes, np.arange(len(sizes) + 1), color=color, linewidth=1.3, label=name)
+            last = list(by_row.values())[-1]
+            axes.axhline(sum(last) / len(last), color=FAINT, linestyle="--", linewidth=1, label="uniform")
+            axes.set(
+                title=f"Cluster sizes on {split}", xlabel="cluster, largest first", ylabel="images", ylim=(0, None)
+            )
+            axes.legend(loc="upper right")
+
+        return draw
+
+    found = {split: by_row for split in _SPLITS if (by_row := sizes_on(split))}
+    return [_panel(drawn(split, by_row), f"Cluster sizes on {split}", len(found)) for split, by_row in found.items()]
+
+
+Points = tuple[list[float], list[Summary]]
+
+
+def _by_threshold(rows: Sequence[RowResult], group: Group, measure: str) -> Points:
+    """Thresholds and summaries of the rows that have both, by growing threshold."""
     found = []
     for result in rows:
         summary = summarised(result, group, measure)
@@ -98,8 +87,8 @@ def _points(rows: Sequence[RowResult], group: Group, measure: str) -> tuple[list
     return [threshold for threshold, _ in found], [summary for _, summary in found]
 
 
-def _line(axes: Axes, rows: Sequence[RowResult], group: Group, measure: str, color: str, label: str) -> None:
-    thresholds, summaries = _points(rows, group, measure)
+def _line(axes: Axes, points: Points, color: str, label: str) -> None:
+    thresholds, summaries = points
     if not thresholds:
         return
     means = np.array([summary.mean for summary in summaries])
@@ -110,49 +99,71 @@ def _line(axes: Axes, rows: Sequence[RowResult], group: Group, measure: str, col
         axes.fill_between(thresholds, means - width, means + width, color=color, alpha=0.15, linewidth=0)
 
 
+def _threshold(rows: Sequence[RowResult], groups: Mapping[str, Group]) -> list[Panel]:
+    scores = {groups[name].title: _by_threshold(rows, groups[name], "acc") for name in _SCORES}
+    right = _by_threshold(rows, groups["neighbors"], "nn_acc")
+    lengths = _by_threshold(rows, groups["neighbors"], "nn_count")
+
+    def accuracy(axes: Axes) -> None:
+        for color, (title, points) in zip(SERIES, scores.items(), strict=False):
+            _line(axes, points, color, title)
+        axes.set(title="ACC by threshold (bands: ± sd)", xlabel="similarity threshold", ylabel="ACC (%)")
+        _legend(axes)
+
+    def neighbors(axes: Axes) -> None:
+        _line(axes, right, SERIES[0], "right neighbours above the threshold (%)")
+        axes.set(title="Neighbours by threshold", xlabel="similarity threshold", ylabel="NN ACC (%)")
+        beside = axes.twinx()
+        _line(beside, lengths, SERIES[1], "neighbours an image")
+        beside.set(ylabel="neighbours an image", ylim=(0, None))
+        beside.spines["right"].set_visible(True)
+        handles, labels = axes.get_legend_handles_labels()
+        more, other = beside.get_legend_handles_labels()
+        if handles:
+            axes.legend(handles + more, labels + other, loc="center right")
+
+    if not any(thresholds for thresholds, _ in (*scores.values(), right, lengths)):
+        return []
+    return [_panel(accuracy, "ACC by threshold", 2), _panel(neighbors, "Neighbours by threshold", 2)]
+
+
+def _neighbor_accuracy(results: Sequence[RunResults], group: Group) -> list[Panel]:
+    lines = {run.run: _by_threshold(run.rows, group, "nn_acc") for run in results}
+
+    def draw(axes: Axes) -> None:
+        for number, (run, points) in enumerate(lines.items()):
+            _line(axes, points, SERIES[number % len(SERIES)], run)
+        axes.set(title="Right neighbours at or above the threshold", xlabel="similarity threshold", ylabel="NN ACC (%)")
+        _legend(axes)
+
+    return [_panel(draw, "Right neighbours by threshold")] if any(points[0] for points in lines.values()) else []
+
+
+def _steps(rows: Sequence[RowResult], groups: Mapping[str, Group]) -> list[Panel]:
+    ran = [result for result in rows if result.runs]
+    lines = {
+        groups[name].title: [
+            (at, found) for at, row in enumerate(ran) if (found := summarised(row, groups[name], "acc"))
+        ]
+        for name in _STEPS
+    }
+
+    def draw(axes: Axes) -> None:
+        for color, (title, points) in zip(SERIES, lines.items(), strict=False):
+            if not points:
+                continue
+            places, means = [at for at, _ in points], [summary.mean for _, summary in points]
+            errors = [summary.sd or 0.0 for _, summary in points]
+            axes.errorbar(places, means, yerr=errors, color=color, marker="o", markersize=4, capsize=2)
+            axes.plot([], [], color=color, marker="o", markersize=4, label=title)
+        axes.set(title="ACC from row to row", ylabel="ACC (%)")
+        # Names of rows are long; slanted, their neighbours do not cover them.
+        axes.set_xticks(range(len(ran)), [row.row.name for row in ran], rotation=15, ha="right")
+        _legend(axes)
+
+    return [_panel(draw, "ACC from row to row")] if any(lines.values()) else []
+
+
 def _legend(axes: Axes) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="best")
-
-
-def _threshold(axes: Sequence[Axes], results: RunResults, groups: dict[str, Group]) -> None:
-    accuracy, neighbors = axes
-    for color, name in zip(_COLORS, ("best_head", "overall", "ensemble", "self_trained"), strict=False):
-        _line(accuracy, results.rows, groups[name], "acc", color, groups[name].title)
-    accuracy.set(title="ACC by threshold (bands: ± sd)", xlabel="similarity threshold", ylabel="ACC (%)")
-    _legend(accuracy)
-    _line(
-        neighbors, results.rows, groups["neighbors"], "nn_acc", _COLORS[0], "right neighbours above the threshold (%)"
-    )
-    neighbors.set(title="Neighbours by threshold", xlabel="similarity threshold", ylabel="NN ACC (%)")
-    lengths = neighbors.twinx()
-    _line(lengths, results.rows, groups["neighbors"], "nn_count", _COLORS[1], "neighbours an image")
-    lengths.set(ylabel="neighbours an image", ylim=(0, None))
-    lengths.spines["right"].set_visible(True)
-    handles, labels = neighbors.get_legend_handles_labels()
-    more, other = lengths.get_legend_handles_labels()
-    if handles:
-        neighbors.legend(handles + more, labels + other, loc="center right")
-
-
-def _neighbor_accuracy(axes: Axes, results: Sequence[RunResults], group: Group) -> None:
-    for number, run in enumerate(results):
-        _line(axes, run.rows, group, "nn_acc", _COLORS[number % len(_COLORS)], run.run)
-    axes.set(title="Right neighbours at or above the threshold", xlabel="similarity threshold", ylabel="NN ACC (%)")
-    _legend(axes)
-
-
-def _steps(axes: Axes, results: RunResults, groups: dict[str, Group]) -> None:
-    rows = [result for result in results.rows if result.runs]
-    shown = ("best_head", "ensemble", "self_trained")
-    for color, name in zip(_COLORS, shown, strict=False):
-        summaries = [summarised(result, groups[name], "acc") for result in rows]
-        points = [(at, summary) for at, summary in enumerate(summaries) if summary is not None]
-        if points:
-            errors = [summary.sd or 0.0 for _, summary in points]
-            places, means = [at for at, _ in points], [summary.mean for _, summary in points]
-            axes.errorbar(places, means, yerr=errors, color=color, marker="o", markersize=4, capsize=2)
-            axes.plot([], [], color=color, marker="o", markersize=4, label=groups[name].title)
-    axes.set(title="ACC from row to row", ylabel="ACC (%)")
-    axes.set_xticks(range(len(rows)), [result.row.name for result in rows])
-    _legend(axes)

@@ -1,62 +1,102 @@
-"""The figures that chapter 6 of the UCLS thesis (2024) prints, its own and those it cites (``conf/published.csv``)."""
+"""The values that the thesis (2024) prints, its own and those it cites: one a line of ``conf/published*.csv``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_lib.experiments.printed_tables import read_figures
+from pipeline_lib.base.errors import MissingFileError, UserError
 
-PUBLISHED = Path("conf/published.csv")
-COLUMNS = ("table", "dataset", "method", "backbone", "variant", "measure", "value", "sd", "source", "note")
+CHAPTER_4 = Path("conf/published_segins.csv")
+CHAPTER_6 = Path("conf/published.csv")
+COLUMNS = {
+    CHAPTER_4.name: ("table", "method", "multi_crop", "setting", "measure", "value", "note"),
+    CHAPTER_6.name: (
+        "table", "dataset", "method", "backbone", "variant", "measure", "value", "sd", "source", "note",
+    ),
+}  # fmt: skip
+"""Columns of each file, by its name."""
+
+_NUMERIC = ("value", "sd")
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One printed figure.
+class PublishedValue:
+    """One printed value; what its chapter does not have is empty.
 
     Attributes:
         table: Table of the thesis, such as ``6.9``, or ``Figure 6.2`` for what its text says of a figure.
-        dataset: Data set, in the thesis' spelling.
         method: Row of the table, without marks and citations.
-        backbone: Backbone, in the thesis' spelling; empty where it does not say.
+        measure: ``acc``, ``nmi``, ``ari``, ``nn_acc`` in percent, ``nn_count``, ``train_images`` and others as counts;
+            of chapter 4 ``top1``, ``top5``, ``ap50``, ``ap``, ``ap75`` (PASCAL VOC), ``coco_…``, ``mask_…`` (COCO),
+            ``frozen_miou``, ``fine_tuned_miou``, all in percent.
+        value: As printed.
+        note: Oddities of the printed value.
+        dataset: Data set, in the thesis' spelling.
+        backbone: Backbone, in the thesis' spelling.
         variant: What was evaluated: ``best_head``, ``overall`` (mean and deviation over the heads), ``ensemble_val``
             (†), ``ensemble_self_trained`` (‡), ``published`` (by others) and a few more.
-        measure: ``acc``, ``nmi``, ``ari``, ``nn_acc`` in percent, ``nn_count``, ``train_images`` and others as counts.
-        value: As printed.
-        sd: Standard deviation as printed; empty where there is none.
-        source: ``thesis``, or ``thesis, from [n]`` for a figure that it cites, with its reference number.
-        note: Oddities of the printed figure.
+        sd: Standard deviation as printed.
+        source: ``thesis``, or ``thesis, from [n]`` for a value that it cites, with its reference number.
+        multi_crop: ``yes``, ``no``, or empty where the row was not pretrained with views.
+        setting: What the row varies: λ, loss, pseudo-masks or pretraining data.
     """
 
     table: str
-    dataset: str
     method: str
-    backbone: str
-    variant: str
     measure: str
     value: str
-    sd: str
-    source: str
-    note: str
+    note: str = ""
+    dataset: str = ""
+    backbone: str = ""
+    variant: str = ""
+    sd: str = ""
+    source: str = ""
+    multi_crop: str = ""
+    setting: str = ""
 
     @property
     def text(self) -> str:
         """Value with its deviation, as printed."""
         return f"{self.value} ± {self.sd}" if self.sd else self.value
 
+    @property
+    def row_title(self) -> str:
+        """Method with what the row varies."""
+        crops = {"yes": "multi-crop", "no": "two crops"}.get(self.multi_crop, "")
+        return ", ".join(part for part in (self.method, crops, self.setting.replace("lambda", "λ")) if part)
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One row of a printed table of chapter 4: its values by measure, and the notes on them."""
+
+    title: str
+    values: dict[str, str]
+    notes: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Published:
-    """All printed figures, in the order of the file."""
+    """Printed values, in the order of the files."""
 
-    figures: tuple[Figure, ...]
+    values: tuple[PublishedValue, ...]
 
     def find(
-        self, table: str, dataset: str, method: str, variant: str, measure: str, backbones: Iterable[str] = ("",)
-    ) -> Figure | None:
-        """The figure of one cell of a table.
+        self,
+        table: str,
+        dataset: str,
+        method: str,
+        variant: str,
+        measure: str,
+        backbones: Iterable[str] = ("",),
+        *,
+        setting: str = "",
+        multi_crop: str = "",
+    ) -> PublishedValue | None:
+        """The value of one cell of a table.
 
         Args:
             table: Table of the thesis.
@@ -65,37 +105,87 @@ class Published:
             variant: What was evaluated.
             measure: Measure.
             backbones: Backbones in the order in which they are preferred, where the table has several.
+            setting: What the row varies.
+            multi_crop: Which crops are preferred, where the table has both.
 
         Returns:
-            The figure, or ``None`` where the thesis has none.
+            The value, or ``None`` where the thesis has none.
         """
-        wanted = (table, dataset, method, variant, measure)
-        cells = [f for f in self.figures if (f.table, f.dataset, f.method, f.variant, f.measure) == wanted]
+        wanted = (table, dataset, method, variant, measure, setting)
+        cells = [
+            cell
+            for cell in self.values
+            if (cell.table, cell.dataset, cell.method, cell.variant, cell.measure, cell.setting) == wanted
+        ]
         order = list(backbones)
-        cells.sort(key=lambda f: order.index(f.backbone) if f.backbone in order else len(order))
-        return cells[0] if cells else None
 
-    def of_dataset(self, tables: Iterable[str], dataset: str) -> tuple[Figure, ...]:
-        """All figures for one data set in some tables."""
+        def place(cell: PublishedValue) -> tuple[int, bool]:
+            position = order.index(cell.backbone) if cell.backbone in order else len(order)
+            return position, cell.multi_crop != multi_crop
+
+        return min(cells, key=place, default=None)
+
+    def of_dataset(self, tables: Iterable[str], dataset: str) -> tuple[PublishedValue, ...]:
+        """All values for one data set in some tables."""
         chosen = set(tables)
-        return tuple(figure for figure in self.figures if figure.table in chosen and figure.dataset == dataset)
+        return tuple(cell for cell in self.values if cell.table in chosen and cell.dataset == dataset)
 
     def datasets(self, table: str) -> tuple[str, ...]:
-        """Data sets of a table, in its order."""
-        return tuple(dict.fromkeys(figure.dataset for figure in self.figures if figure.table == table))
+        """Data sets of a table, in its order; empty names where the whole table has one."""
+        return tuple(dict.fromkeys(cell.dataset for cell in self.values if cell.table == table))
+
+    def rows(self, table: str) -> list[PublishedRow]:
+        """Rows of a table in its order."""
+        found: dict[tuple[str, str, str], list[PublishedValue]] = {}
+        for cell in self.values:
+            if cell.table == table:
+                found.setdefault((cell.method, cell.multi_crop, cell.setting), []).append(cell)
+        return [
+            PublishedRow(
+                cells[0].row_title,
+                {cell.measure: cell.value for cell in cells},
+                tuple(dict.fromkeys(cell.note for cell in cells if cell.note)),
+            )
+            for cells in found.values()
+        ]
 
 
-def load_published(path: Path = PUBLISHED) -> Published:
-    """Read the printed figures.
+def load_published(*paths: Path) -> Published:
+    """Read printed values.
 
     Args:
-        path: A CSV file with the columns ``COLUMNS``.
+        paths: CSV files that are called as those of ``COLUMNS``; none: both of ``conf/``.
 
     Returns:
-        The figures.
+        The values, in the order of the files.
 
     Raises:
-        MissingFileError: The file is absent.
-        UserError: A column is missing, or a value is no number.
+        MissingFileError: A file is absent.
+        UserError: Its columns are others, or a value is no number.
     """
-    return Published(tuple(Figure(**row) for row in read_figures(path, COLUMNS, ("value", "sd"))))
+    chosen = paths or (CHAPTER_4, CHAPTER_6)
+    return Published(tuple(value for path in chosen for value in _read(path, COLUMNS[path.name])))
+
+
+def _read(path: Path, columns: Sequence[str]) -> list[PublishedValue]:
+    if not path.is_file():
+        raise MissingFileError(f"{path}: not found; run from the root of the repository")
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        if list(reader.fieldnames or ()) != list(columns):
+            raise UserError(f"{path}: columns {reader.fieldnames}: allowed: {', '.join(columns)}")
+        rows = list(reader)
+    for line, row in enumerate(rows, start=2):
+        for column in _NUMERIC:
+            text = row.get(column, "")
+            if (text or column == "value") and not _is_number(text):
+                raise UserError(f"{path}, line {line}: {column} = {text!r}: allowed: a number")
+    return [PublishedValue(**row) for row in rows]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

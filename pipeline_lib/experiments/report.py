@@ -2,69 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import write_atomically
-from pipeline_lib.experiments.definitions import ExperimentSet
-from pipeline_lib.experiments.pictures import write_figure
-from pipeline_lib.experiments.results import Entry, Lookup, RunResults, entries
+from pipeline_lib.experiments.cells import Cell, Lookup, cells_of
+from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, Table
+from pipeline_lib.experiments.pictures import write_picture
+from pipeline_lib.experiments.results import Part, RunResults, remarks
 from pipeline_lib.experiments.tables import table_markdown, tables_csv
 
+_TELLS_REASONS = ("columns", "stacked")
 
-def write_report(
-    folder: Path,
-    name: str,
-    experiments: ExperimentSet,
-    results: Sequence[RunResults],
-    lookup: Lookup,
-    seeds: int,
-    settings: Mapping[str, Any],
-    remarks: Sequence[str],
-) -> str:
-    """Write ``FOLDER/NAME-RUN.md``, ``.csv`` and ``.png``; several runs go into ``FOLDER/NAME.md`` and so on.
 
-    Args:
-        folder: Folder of the reports.
-        name: Name of the set.
+@dataclass(frozen=True)
+class Report:
+    """What goes into the files of one report.
+
+    Attributes:
+        path: The files, without their endings.
         experiments: The set.
-        results: Its rows, on each run.
-        lookup: The published figures.
+        parts: Its tables with the rows as far as they have run.
         seeds: Number of seeds.
         settings: What differs from ``params.yaml`` in all rows.
         remarks: What could not be measured.
+    """
+
+    path: Path
+    experiments: ExperimentSet
+    parts: Sequence[Part]
+    seeds: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[str] = ()
+
+
+def write_report(report: Report, lookup: Lookup) -> str:
+    """Write ``PATH.md``, ``PATH.csv`` and the pictures.
+
+    Args:
+        report: What goes into them.
+        lookup: The published values.
 
     Returns:
-        The tables as Markdown.
+        The tables as Markdown, with the notes.
     """
-    title = name if experiments.over_data_sets else f"{name}-{results[0].run}"
-    tables = []
-    for table in experiments.tables:
-        cells: list[Entry] = [cell for run in results for cell in entries(table, run, lookup)]
-        tables.append((table, cells))
-    first = results[0]
-    text = [table_markdown(table, cells, lookup, first.data, first.backbone) for table, cells in tables]
+    experiments, path = report.experiments, report.path
+    runs = [run for part in report.parts for run in part.runs]
+    names = list(dict.fromkeys(run.run for run in runs))
+    tables = list(_filled_tables(report, lookup))
+    text: list[str] = []
+    for part, table, shown, cells in tables:
+        body = table_markdown(table, cells, lookup, shown[0])
+        if body:
+            where = f": {shown[0].run}" if len(names) > len(shown) else ""
+            here = [f"Here: {part.conditions}.", ""] if part.conditions else []
+            text += [f"## {table.title}{where}", "", *here, body]
     pictures = []
-    for kind in experiments.figures:
-        path = folder / (f"{title}.png" if len(experiments.figures) == 1 else f"{title}-{kind}.png")
-        if write_figure(path, kind, results, lookup.definitions.groups):
-            pictures.append(f"![{experiments.title}]({path.name})\n")
-    runs = ", ".join(run.run for run in results)
-    lines = [f"# {experiments.title}: {runs}", "", *_explained(seeds, settings), ""]
-    notes = [f"{note}\n" for note in (experiments.note, *remarks) if note]
-    write_atomically(folder / f"{title}.md", "\n".join([*lines, *text, *pictures, *notes]).rstrip() + "\n")
-    write_atomically(folder / f"{title}.csv", tables_csv(tables))
-    return "\n".join(text)
+    for kind in experiments.pictures:
+        picture = path.with_name(f"{path.name}.png" if len(experiments.pictures) == 1 else f"{path.name}-{kind}.png")
+        if write_picture(picture, kind, runs, lookup.definitions.groups):
+            pictures.append(f"![{experiments.title}]({picture.name})\n")
+    said = dict.fromkeys((experiments.note, *report.remarks, *_remarks(report)))
+    notes = [f"{note}\n" for note in said if note]
+    head = [f"# {experiments.title}: {', '.join(names)}", "", *_explained(report, runs), ""]
+    content = "\n".join([*head, *text, *pictures, *notes]).rstrip() + "\n"
+    write_atomically(path.with_name(f"{path.name}.md"), content)
+    write_atomically(path.with_name(f"{path.name}.csv"), tables_csv([(table, cells) for _, table, _, cells in tables]))
+    return "\n".join([*text, *notes])
 
 
-def _explained(seeds: int, settings: Mapping[str, Any]) -> list[str]:
-    """What ± means here, and what was set."""
-    if seeds > 1:
-        spread = f"Mean ± sample standard deviation (n − 1) over {seeds} seeds"
-    else:
-        spread = "One seed"
-    lines = [f"{spread}; for all heads, ± is the deviation over the heads, averaged over the seeds. Val split."]
-    if settings:
-        lines.append("Set for all rows: " + ", ".join(f"`{key}={value}`" for key, value in settings.items()) + ".")
+def _filled_tables(
+    report: Report, lookup: Lookup
+) -> Iterator[tuple[Part, Table, Sequence[RunResults], Sequence[Cell]]]:
+    """Every table of each run, or of all runs of its part where it puts them side by side."""
+    for part in report.parts:
+        for table in part.tables:
+            for shown in [part.runs] if table.layout == "data_sets" else [[run] for run in part.runs]:
+                yield part, table, shown, [cell for run in shown for cell in cells_of(table, run, lookup)]
+
+
+def _remarks(report: Report) -> list[str]:
+    several = sum(len(part.runs) for part in report.parts) > 1
+    said = []
+    for part in report.parts:
+        with_reasons = any(table.layout not in _TELLS_REASONS for table in part.tables)
+        for run in part.runs:
+            where = f"{run.run}: " if several else ""
+            said += [where + remark for remark in remarks(run, report.seeds, with_reasons=with_reasons)]
+    return said
+
+
+def _explained(report: Report, runs: Sequence[RunResults]) -> list[str]:
+    """What was run, what ± means here, and what was set."""
+    lines = list(dict.fromkeys(text for run in runs if (text := _network_text(run))))
+    if lines:
+        lines += _spread_of_starts(report.seeds)
+    if any(run.pretraining is None for run in runs):
+        spread = f"Mean ± sample standard deviation (n − 1) over {report.seeds} seeds"
+        first = spread if report.seeds > 1 else "One seed"
+        lines.append(f"{first}; for all heads, ± is the deviation over the heads, averaged over the seeds. Val split.")
+    bound = Conditions(presets=report.experiments.presets, settings=report.experiments.settings).in_words
+    given = ", ".join(f"`{key}={value}`" for key, value in report.settings.items())
+    if bound or given:
+        lines.append(f"Set for all rows: {'; '.join(filter(None, (bound, given)))}.")
     return lines
+
+
+def _network_text(run: RunResults) -> str:
+    if run.pretraining is None:
+        return ""
+    crops = "multi-crop" if run.pretraining.multi_crop else "two crops"
+    epochs = f"{run.pretraining.epochs} epoch{'' if run.pretraining.epochs == 1 else 's'}"
+    transfer = f"transfer to {run.target}, val split."
+    return f"{run.pretraining.architecture}, {epochs} on {run.data}, {crops}; {transfer}"
+
+
+def _spread_of_starts(seeds: int) -> list[str]:
+    if seeds > 1:
+        spread = (
+            f"Mean ± sample standard deviation (n − 1) over {seeds} seeds of weights, order and crops in all stages; "
+            "the images stay the same. Gains are paired by seed; in brackets, in how many seeds they are above zero."
+        )
+    else:
+        spread = "One seed: a difference between two rows may be chance."
+    return [spread, "The thesis' values are of ResNet-50 on ImageNet-100, PASCAL VOC and COCO, 500 epochs."]

@@ -1,51 +1,94 @@
-"""From the figures of single runs to what a table shows: means, deviations, effects, and the thesis' figures beside."""
+"""Values of single runs by row and seed, and their means and deviations."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline_lib.experiments.definitions import Definitions, Group, Row, Table
-from pipeline_lib.experiments.published import Figure, Published
+from pipeline_lib.experiments.definitions import Row, Table
+from pipeline_lib.experiments.measures import MEASURES, Group
 
-PERCENT = ("nmi", "acc", "balanced_acc", "ari", "nn_acc")
-"""Measures that are shares and shown in percent, as in the thesis."""
-
-_THESIS_DATASET = "ImageNet-100"
+_TOO_SMALL = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowResult:
-    """Figures of one row.
+    """Values of one row.
 
     Attributes:
         row: The row.
         settings: Its settings.
-        runs: Figures by ``FILE.KEY`` of each seed; empty where the row was not run.
+        runs: By seed, values by ``FILE.KEY``; seeds that have not run are absent.
         reason: Why it was not run; empty where it was.
+        collapsed: Seeds whose pretraining collapsed.
     """
 
     row: Row
-    settings: Mapping[str, Any]
-    runs: Sequence[Mapping[str, Any]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    runs: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     reason: str = ""
+    collapsed: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What the runs of the SegIns chain have in common.
+
+    Attributes:
+        architecture: ResNet.
+        epochs: Epochs of the pretraining.
+        multi_crop: Whether it uses local crops.
+        detection_metric: ``detection.metric``.
+    """
+
+    architecture: str
+    epochs: int
+    multi_crop: bool
+    detection_metric: str
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """All rows of a set on one data set with one backbone."""
+    """All rows on one data set.
+
+    Attributes:
+        data: Data set.
+        rows: The rows.
+        backbone: Backbone; empty in the SegIns chain.
+        target: Data set transferred to; empty in the UCLS chain.
+        pretraining: What is common to the rows of the SegIns chain.
+        gaps: Rows that are left out, with the reason.
+    """
 
     data: str
-    backbone: str
     rows: Sequence[RowResult]
+    backbone: str = ""
+    target: str = ""
+    pretraining: Pretraining | None = None
+    gaps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def run(self) -> str:
         """Name of the run."""
-        return f"{self.data}-{self.backbone}"
+        return "-".join(filter(None, (self.data, self.backbone)))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tables that show the same rows under the same conditions, with these rows.
+
+    Attributes:
+        tables: The tables.
+        runs: Results on each data set.
+        conditions: What is bound to these tables alone, in words; empty where they have what the whole set has.
+    """
+
+    tables: Sequence[Table]
+    runs: Sequence[RunResults]
+    conditions: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,47 +96,31 @@ class Summary:
     """One measure over the seeds; shares in percent.
 
     Attributes:
-        mean: Mean over the seeds.
-        sd: Sample standard deviation over the seeds (divided by their number less one); ``None`` for a single seed.
+        values: Values in the order of the seeds.
         heads_sd: Mean over the seeds of the deviation over the heads, where that is shown.
-        seeds: Number of seeds.
     """
 
-    mean: float
-    sd: float | None
-    heads_sd: float | None
-    seeds: int
+    values: tuple[float, ...]
+    heads_sd: float | None = None
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds."""
+        return statistics.fmean(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Sample standard deviation (divided by the number less one); ``None`` for a single seed."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @property
+    def above_zero(self) -> int:
+        """Seeds with a value above zero."""
+        return sum(value > _TOO_SMALL for value in self.values)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a table.
-
-    Attributes:
-        run: Data set and backbone.
-        row: Name of the row.
-        group: Title of the group.
-        variant: Its name among the published figures.
-        measure: The measure.
-        summary: Our figure; ``None`` where there is none.
-        effect: Difference of the means that the table shows, in percentage points.
-        published: The thesis' figure.
-        reason: Why the row was not run.
-    """
-
-    run: str
-    row: str
-    group: str
-    variant: str
-    measure: str
-    summary: Summary | None
-    effect: float | None
-    published: Figure | None
-    reason: str
-
-
-def summarised(result: RowResult, group: Group, measure: str) -> Summary | None:
-    """Mean and deviation of one measure over the seeds of a row.
+def values_by_seed(result: RowResult, group: Group, measure: str) -> dict[int, float]:
+    """Values of one measure, of each seed that counts in the group; shares in percent.
 
     Args:
         result: The row.
@@ -101,98 +128,56 @@ def summarised(result: RowResult, group: Group, measure: str) -> Summary | None:
         measure: The measure.
 
     Returns:
-        The summary; ``None`` where a run has no such figure.
+        By seed, in its order; nothing where one of the runs has no such value: a mean of some would be another's.
     """
-    factor = 100.0 if measure in PERCENT else 1.0
-    runs = _chosen_runs(result, group)
-    values = [_value(run, group.metrics(measure, result.settings)) for run in runs]
-    known = [factor * value for value in values if value is not None]
-    if not known or len(known) < len(values):
+    found = {seed: _value(run, group.metrics(measure, result.settings)) for seed, run in _counting(result, group)}
+    factor = MEASURES[measure].factor
+    known = {seed: factor * value for seed, value in found.items() if value is not None}
+    return known if len(known) == len(found) else {}
+
+
+def summarised(result: RowResult, group: Group, measure: str) -> Summary | None:
+    """One measure over the seeds of a row, or ``None`` where a run has no such value."""
+    values = values_by_seed(result, group, measure)
+    if not values:
         return None
-    spreads = [_value(run, (group.spread[measure],)) for run in runs] if measure in group.spread else []
-    over_heads = [factor * value for value in spreads if value is not None]
-    return Summary(
-        mean=statistics.fmean(known),
-        sd=statistics.stdev(known) if len(known) > 1 else None,
-        heads_sd=statistics.fmean(over_heads) if over_heads else None,
-        seeds=len(known),
-    )
+    runs = _counting(result, group)
+    spreads = [_value(run, (group.spread[measure],)) for _, run in runs] if measure in group.spread else []
+    over_heads = [MEASURES[measure].factor * value for value in spreads if value is not None]
+    return Summary(tuple(values.values()), statistics.fmean(over_heads) if over_heads else None)
 
 
-def _chosen_runs(result: RowResult, group: Group) -> Sequence[Mapping[str, Any]]:
-    if group.run == "mean" or len(result.runs) < 2:
-        return result.runs
+def _counting(result: RowResult, group: Group) -> list[tuple[int, Mapping[str, Any]]]:
+    """Runs that count in a group, by seed."""
+    runs = sorted(result.runs.items())
+    if group.run == "mean" or len(runs) < 2:
+        return runs
     accuracy = group.metrics("acc", result.settings)
-    return [max(result.runs, key=lambda run: -math.inf if (value := _value(run, accuracy)) is None else value)]
+    return [max(runs, key=lambda run: -math.inf if (value := _value(run[1], accuracy)) is None else value)]
 
 
 def _value(run: Mapping[str, Any], keys: Sequence[str]) -> float | None:
     found = next((run[key] for key in keys if run.get(key) is not None), None)
-    return None if found is None else float(found)
+    return None if found is None or isinstance(found, bool | str) else float(found)
 
 
-@dataclass(frozen=True)
-class Lookup:
-    """Finds the thesis' figure for a cell of ours."""
-
-    published: Published
-    definitions: Definitions
-
-    def dataset(self, tables: Sequence[str], data: str) -> tuple[str, str]:
-        """Table and data set of the thesis: ours where it has it, else ImageNet-100; empty where it has neither."""
-        own = self.definitions.datasets.get(data)
-        for wanted in (own, _THESIS_DATASET):
-            for table in tables:
-                if wanted in self.published.datasets(table):
-                    return table, str(wanted)
-        return "", ""
-
-    def figure(self, table: Table, row: Row, group: Group, measure: str, results: RunResults) -> Figure | None:
-        """The figure, or ``None`` where the thesis has none."""
-        number, dataset = self.dataset(table.published, results.data)
-        if not number or row.published is None:
-            return None
-        own = self.definitions.backbones.get(results.backbone, "")
-        order = (own, *self.definitions.preferred_backbones)
-        return self.published.find(number, dataset, row.published, group.variant, measure, order)
-
-
-def entries(table: Table, results: RunResults, lookup: Lookup) -> list[Entry]:
-    """All cells of a table, row by row.
+def remarks(results: RunResults, seeds: int, *, with_reasons: bool) -> list[str]:
+    """What a reader has to know of the runs themselves.
 
     Args:
-        table: What it shows.
-        results: Our runs.
-        lookup: The published figures.
+        results: All rows.
+        seeds: Number of seeds.
+        with_reasons: Whether to say why rows were not run; some layouts say it in the row.
 
     Returns:
-        The cells.
+        One sentence each.
     """
-    groups = lookup.definitions.groups
-    cells: list[Entry] = []
-    before: RowResult | None = None
+    said = [f"Left out: {name} ({reason})." for name, reason in results.gaps.items()]
     for result in results.rows:
-        shown = [groups[result.row.shows]] if result.row.shows else [groups[name] for name in table.groups]
-        for group in shown:
-            for measure in group.measures:
-                summary = summarised(result, group, measure)
-                base = None
-                if table.effect == "row_before" and before is not None:
-                    base = summarised(before, group, measure)
-                elif table.effect == "first_group" and group is not shown[0]:
-                    base = summarised(result, shown[0], measure)
-                cells.append(
-                    Entry(
-                        run=results.run,
-                        row=result.row.name,
-                        group=group.title,
-                        variant=group.variant,
-                        measure=measure,
-                        summary=summary,
-                        effect=summary.mean - base.mean if summary and base else None,
-                        published=lookup.figure(table, result.row, group, measure, results),
-                        reason=result.reason,
-                    )
-                )
-        before = result if result.runs else before
-    return cells
+        if result.reason and with_reasons:
+            said.append(f"Not run: {result.row.name}: {result.reason}.")
+        elif len(result.runs) < seeds and not result.reason:
+            said.append(f"Not complete: {result.row.name} has {len(result.runs)} of {seeds} seeds.")
+        if result.collapsed:
+            said.append(f"Collapsed: {result.row.name}, seed {', '.join(map(str, result.collapsed))}.")
+    return said

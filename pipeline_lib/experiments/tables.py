@@ -6,37 +6,55 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 
+from pipeline_lib.experiments.cells import Cell, Lookup
 from pipeline_lib.experiments.definitions import Table
-from pipeline_lib.experiments.published import Figure
-from pipeline_lib.experiments.results import PERCENT, Entry, Lookup, Summary
+from pipeline_lib.experiments.measures import MEASURES
+from pipeline_lib.experiments.published import PublishedValue
+from pipeline_lib.experiments.results import RunResults, Summary
 
-_TITLES = {
-    "nmi": "NMI",
-    "acc": "ACC",
-    "balanced_acc": "balanced ACC",
-    "ari": "ARI",
-    "nn_acc": "NN ACC",
-    "nn_count": "neighbours an image",
-    "train_kl_to_uniform": "KL on train",
-    "val_kl_to_uniform": "KL on val",
-}
-_DIGITS = {"nn_count": 1, "train_kl_to_uniform": 4, "val_kl_to_uniform": 4}
 _NOTHING = "–"
-_MEASURES = ("nmi", "acc", "ari")
+_COMPARED = ("nmi", "acc", "ari")
 CSV_COLUMNS = (
-    "table", "run", "row", "group", "measure", "mean", "sd_over_seeds", "mean_sd_over_heads", "seeds", "effect",
-    "published", "published_sd", "published_table", "published_dataset", "published_backbone", "remark",
+    "table", "run", "row", "group", "measure", "seeds", "mean", "sd_over_seeds", "mean_sd_over_heads", "values",
+    "against", "effect", "effect_sd", "effect_values", "seeds_with_gain",
+    "published", "published_sd", "published_effect", "published_table", "published_row", "published_dataset",
+    "published_backbone", "remark",
 )  # fmt: skip
 
 
-def cell_text(summary: Summary | None, measure: str) -> str:
-    """A figure with its deviation over the heads, where it is one of all heads, else over the seeds."""
+def table_markdown(table: Table, cells: Sequence[Cell], lookup: Lookup, run: RunResults) -> str:
+    """One table as Markdown, with a line that says where the thesis' values are from.
+
+    Args:
+        table: The table.
+        cells: What :func:`pipeline_lib.experiments.cells.cells_of` gave for it; of all runs for ``data_sets``.
+        lookup: The published values.
+        run: The run; the first one for ``data_sets``.
+
+    Returns:
+        Markdown without a heading; empty where the layout leaves out what was not measured and nothing was.
+    """
+    layout: dict[str, Callable[[], list[str]]] = {
+        "columns": lambda: _columns(cells),
+        "stacked": lambda: _stacked(cells),
+        "comparison": lambda: _comparison(table, cells, lookup, run),
+        "data_sets": lambda: _data_sets(cells),
+        "gains": lambda: _gains(cells),
+    }
+    lines = layout[table.layout]()
+    if not lines:
+        return ""
+    origin = _origin(table, cells, lookup, run.data)
+    return "\n".join([*lines, "", *([origin, ""] if origin else [])])
+
+
+def summary_text(summary: Summary | None, measure: str) -> str:
+    """A value with its deviation over the heads, where it is one of all heads, else over the seeds."""
     if summary is None:
         return _NOTHING
-    digits = _DIGITS.get(measure, 2)
+    digits = MEASURES[measure].digits
     deviation = summary.heads_sd if summary.heads_sd is not None else summary.sd
-    text = f"{summary.mean:.{digits}f}"
-    return text if deviation is None else f"{text} ± {deviation:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{_deviation_text(deviation, digits)}"
 
 
 def effect_text(effect: float | None) -> str:
@@ -49,171 +67,200 @@ def effect_text(effect: float | None) -> str:
     return f"{'↑' if effect > 0 else '↓'} {size}"
 
 
-def published_text(figure: Figure | None) -> str:
-    """A printed figure with its deviation."""
-    return _NOTHING if figure is None else figure.text
+def gain_text(gain: Summary | None, measure: str) -> str:
+    """A gain with its sign, its deviation over the seeds, and in how many of them it is above zero."""
+    if gain is None:
+        return _NOTHING
+    digits = MEASURES[measure].digits
+    text = f"{gain.mean:+.{digits}f}{_deviation_text(gain.sd, digits)}"
+    return f"{text} ({gain.above_zero}/{len(gain.values)})" if len(gain.values) > 1 else text
 
 
-def table_markdown(table: Table, cells: Sequence[Entry], lookup: Lookup, data: str, backbone: str) -> str:
-    """One table as Markdown with a heading and a line that says where the thesis' figures are from.
-
-    Args:
-        table: The table.
-        cells: What :func:`pipeline_lib.experiments.results.entries` gave for it; of all runs for ``data_sets``.
-        lookup: The published figures.
-        data: Data set; of the first run for ``data_sets``.
-        backbone: Backbone, likewise.
-
-    Returns:
-        Markdown.
-    """
-    layout: dict[str, Callable[[], list[str]]] = {
-        "columns": lambda: _columns(cells),
-        "stacked": lambda: _stacked(cells),
-        "comparison": lambda: _comparison(table, cells, lookup, data, backbone),
-        "data_sets": lambda: _data_sets(cells),
-    }
-    origin = _origin(table, cells, lookup, data)
-    return "\n".join([f"## {table.title}", "", *layout[table.layout](), "", *([origin, ""] if origin else [])])
+def _deviation_text(deviation: float | None, digits: int) -> str:
+    return "" if deviation is None else f" ± {deviation:.{digits}f}"
 
 
-def _origin(table: Table, cells: Sequence[Entry], lookup: Lookup, data: str) -> str:
+def _origin(table: Table, cells: Sequence[Cell], lookup: Lookup, data: str) -> str:
     if table.layout == "comparison":
         number, dataset = lookup.dataset(table.published, data)
         if lookup.definitions.datasets.get(data) != dataset:
-            return f"The thesis has no figures for {data}."
+            return f"The thesis has no values for {data}."
         return f"Rows of others: thesis, Table {number}, {dataset}."
     found = [cell.published for cell in cells if cell.published is not None]
     if not found:
-        return "The thesis has no figures for these cells." if table.published else ""
-    places = dict.fromkeys((_place(figure), figure.dataset, figure.backbone) for figure in found)
+        return "The thesis has no values for these cells." if table.published else ""
+    places = dict.fromkeys((_place(value), value.dataset, value.backbone) for value in found)
     return "Thesis: " + "; ".join(", ".join(filter(None, place)) for place in places) + "."
 
 
-def _place(figure: Figure) -> str:
-    return figure.table if figure.table.startswith("Figure") else f"Table {figure.table}"
+def _place(value: PublishedValue) -> str:
+    return value.table if value.table.startswith("Figure") else f"Table {value.table}"
 
 
-def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = [header, ["---"] * len(header), *rows]
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, align: str = "---") -> list[str]:
+    lines = [header, ["---", *[align] * (len(header) - 1)], *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 
 
-def _title(measure: str) -> str:
-    return _TITLES.get(measure, measure) + (" (%)" if measure in PERCENT else "")
-
-
-def _by_row(cells: Sequence[Entry]) -> dict[str, list[Entry]]:
-    rows: dict[str, list[Entry]] = {}
+def _by_row(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    rows: dict[str, list[Cell]] = {}
     for cell in cells:
-        rows.setdefault(cell.row, []).append(cell)
+        rows.setdefault(cell.result.row.name, []).append(cell)
     return rows
 
 
-def _thesis(cells: Sequence[Entry]) -> str:
-    texts = [published_text(cell.published) for cell in cells]
+def _by_group(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    return groups
+
+
+def _thesis(cells: Sequence[Cell]) -> str:
+    texts = [cell.published.text if cell.published else _NOTHING for cell in cells]
     return _NOTHING if set(texts) == {_NOTHING} else " / ".join(texts)
 
 
-def _ours(cell: Entry) -> str:
-    return " ".join(filter(None, (cell_text(cell.summary, cell.measure), effect_text(cell.effect))))
+def _ours(cell: Cell) -> str:
+    effect = effect_text(cell.effect.mean if cell.effect else None)
+    return " ".join(filter(None, (summary_text(cell.summary, cell.measure), effect)))
 
 
-def _columns(cells: Sequence[Entry]) -> list[str]:
-    """Groups side by side; after each group, the thesis' figures for it."""
+def _columns(cells: Sequence[Cell]) -> list[str]:
+    """Groups side by side; after each group, the thesis' values for it."""
     by_row = _by_row(cells)
-    first = next(iter(by_row.values()))
-    groups = list(dict.fromkeys(cell.group for cell in first))
+    groups = _by_group(next(iter(by_row.values())))
     header = [""]
-    for group in groups:
-        measures = [cell.measure for cell in first if cell.group == group]
+    for group, part in groups.items():
         prefix = f"{group}: " if len(groups) > 1 else ""
-        header += [prefix + _title(measure) for measure in measures]
-        header.append("thesis: " + " / ".join(_TITLES.get(measure, measure) for measure in measures))
+        header += [prefix + MEASURES[cell.measure].heading for cell in part]
+        header.append(_thesis_heading(cell.measure for cell in part))
     rows = []
     for name, row in by_row.items():
-        line = [name]
+        reason = row[0].result.reason
+        line = [f"{name} ({reason})" if reason else name]
         # A row may show another group than the others; its measures stand in the same columns.
-        for group in dict.fromkeys(cell.group for cell in row):
-            part = [cell for cell in row if cell.group == group]
-            line += [_NOTHING if cell.reason else _ours(cell) for cell in part] + [_thesis(part)]
-        if row[0].reason:
-            line[0] = f"{name} ({row[0].reason})"
+        for part in _by_group(row).values():
+            line += [_NOTHING if reason else _ours(cell) for cell in part] + [_thesis(part)]
         rows.append(line)
     return _markdown(header, rows)
 
 
-def _stacked(cells: Sequence[Entry]) -> list[str]:
+def _thesis_heading(measures: Iterable[str]) -> str:
+    return "thesis: " + " / ".join(MEASURES[measure].title for measure in measures)
+
+
+def _stacked(cells: Sequence[Cell]) -> list[str]:
     """A line a row and group, as in the thesis' Table 6.11."""
     measures = list(dict.fromkeys(cell.measure for cell in cells))
-    header = ["", *map(_title, measures), "thesis: " + " / ".join(_TITLES.get(m, m) for m in measures)]
+    header = ["", *(MEASURES[measure].heading for measure in measures), _thesis_heading(measures)]
     rows = []
     for name, row in _by_row(cells).items():
-        if row[0].reason:
-            rows.append([f"{name} ({row[0].reason})", *[_NOTHING] * len(measures), _NOTHING])
+        if row[0].result.reason:
+            rows.append([f"{name} ({row[0].result.reason})", *[_NOTHING] * len(measures), _NOTHING])
             continue
-        for position, group in enumerate(dict.fromkeys(cell.group for cell in row)):
-            part = [cell for cell in row if cell.group == group]
-            title = (
-                f"**{name}**, {group[0].lower()}{group[1:]}" if position == 0 else f"… {group[0].lower()}{group[1:]}"
-            )
-            rows.append([title, *map(_ours, part), _thesis(part)])
+        for position, (group, part) in enumerate(_by_group(row).items()):
+            title = f"{group[0].lower()}{group[1:]}"
+            rows.append([f"**{name}**, {title}" if position == 0 else f"… {title}", *map(_ours, part), _thesis(part)])
     return _markdown(header, rows)
 
 
-def _comparison(table: Table, cells: Sequence[Entry], lookup: Lookup, data: str, backbone: str) -> list[str]:
+def _comparison(table: Table, cells: Sequence[Cell], lookup: Lookup, run: RunResults) -> list[str]:
     """Our rows, then all methods of the thesis' table for the data set."""
     rows = []
     for name, row in _by_row(cells).items():
-        for group in dict.fromkeys(cell.group for cell in row):
-            texts = {cell.measure: _ours(cell) for cell in row if cell.group == group}
+        for group, part in _by_group(row).items():
+            texts = {cell.measure: _ours(cell) for cell in part}
             title = f"**{name}, {group[0].lower()}{group[1:]}**"
-            rows.append([title, backbone, *(texts.get(measure, _NOTHING) for measure in _MEASURES), "these runs"])
-    number, dataset = lookup.dataset(table.published, data)
-    if lookup.definitions.datasets.get(data) == dataset:
+            rows.append([title, run.backbone, *(texts.get(measure, _NOTHING) for measure in _COMPARED), "these runs"])
+    number, dataset = lookup.dataset(table.published, run.data)
+    if lookup.definitions.datasets.get(run.data) == dataset:
         methods: dict[tuple[str, str, str], dict[str, str]] = {}
-        for figure in lookup.published.of_dataset([number], dataset):
-            methods.setdefault((figure.method, figure.backbone, figure.source), {})[figure.measure] = figure.text
+        for value in lookup.published.of_dataset([number], dataset):
+            methods.setdefault((value.method, value.backbone, value.source), {})[value.measure] = value.text
         for (method, its_backbone, source), texts in methods.items():
-            rows.append([method, its_backbone, *(texts.get(measure, _NOTHING) for measure in _MEASURES), source])
-    return _markdown(["", "backbone", *map(_title, _MEASURES), "from"], rows)
+            rows.append([method, its_backbone, *(texts.get(measure, _NOTHING) for measure in _COMPARED), source])
+    return _markdown(["", "backbone", *(MEASURES[measure].heading for measure in _COMPARED), "from"], rows)
 
 
-def _data_sets(cells: Sequence[Entry]) -> list[str]:
+def _data_sets(cells: Sequence[Cell]) -> list[str]:
     """A table a measure, with a column a data set."""
     runs = list(dict.fromkeys(cell.run for cell in cells))
     lines: list[str] = []
     for measure in dict.fromkeys(cell.measure for cell in cells):
         of_measure = [cell for cell in cells if cell.measure == measure]
         rows = []
-        for name in dict.fromkeys(cell.row for cell in cells):
-            by_run = {cell.run: cell for cell in of_measure if cell.row == name}
-            known = [cell.published for cell in by_run.values() if cell.published is not None]
+        for name in _by_row(cells):
+            by_run = {cell.run: cell for cell in of_measure if cell.result.row.name == name}
+            known = [cell for cell in by_run.values() if cell.published is not None]
             texts = [_ours(by_run[run]) if run in by_run else _NOTHING for run in runs]
-            rows.append([name, *texts, published_text(known[0] if known else None)])
+            rows.append([name, *texts, _thesis(known[:1]) if known else _NOTHING])
         has_thesis = any(row[-1] != _NOTHING for row in rows)
-        header = [_title(measure), *runs, *(["thesis"] if has_thesis else [])]
+        header = [MEASURES[measure].heading, *runs, *(["thesis"] if has_thesis else [])]
         lines += [*_markdown(header, (row[: len(header)] for row in rows)), ""]
     return lines[:-1]
 
 
-def tables_csv(tables: Sequence[tuple[Table, Sequence[Entry]]]) -> str:
-    """All cells of all tables as CSV, one a line, with ``CSV_COLUMNS``; figures are not rounded for reading."""
+def _gains(cells: Sequence[Cell]) -> list[str]:
+    """A line a row, and one for what it gains over the row that it is compared with; only what was measured."""
+    measured = {cell.measure for cell in cells if cell.summary}
+    rows = [[cell for cell in row if cell.measure in measured] for row in _by_row(cells).values()]
+    rows = [row for row in rows if any(cell.summary for cell in row)]
+    if not rows:
+        return []
+    printed = any(cell.published for row in rows for cell in row)
+    header = ["", *(MEASURES[cell.measure].heading for cell in rows[0]), *(["thesis"] if printed else [])]
+    lines = []
+    for row in rows:
+        name, against = row[0].result.row.name, row[0].result.row.against
+        thesis = [_thesis_with_crops(row)] if printed else []
+        lines.append([f"**{name}**" if against else name, *(summary_text(c.summary, c.measure) for c in row), *thesis])
+        if any(cell.effect for cell in row):
+            thesis = [_thesis_gains(row)] if printed else []
+            lines.append([f"… gain over {against}", *(gain_text(cell.effect, cell.measure) for cell in row), *thesis])
+    return _markdown(header, lines, align="---:")
+
+
+def _thesis_with_crops(row: Sequence[Cell]) -> str:
+    crops = {cell.published.multi_crop for cell in row if cell.published} - {""}
+    return _thesis(row) + {"yes": " (multi-crop)", "no": " (two crops)"}.get(next(iter(crops), ""), "")
+
+
+def _thesis_gains(row: Sequence[Cell]) -> str:
+    gains = [cell.published_effect for cell in row]
+    if all(gain is None for gain in gains):
+        return _NOTHING
+    return " / ".join(_NOTHING if gain is None else f"{gain:+.1f}" for gain in gains)
+
+
+def tables_csv(tables: Sequence[tuple[Table, Sequence[Cell]]]) -> str:
+    """All cells of all tables as CSV, one a line, with ``CSV_COLUMNS``; values are not rounded for reading."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for table, cells in tables:
         for cell in cells:
-            ours, thesis = cell.summary, cell.published
-            numbers = [ours.mean, ours.sd, ours.heads_sd] if ours else [None] * 3
-            writer.writerow(
-                [
-                    table.title, cell.run, cell.row, cell.group, cell.measure,
-                    *("" if value is None else f"{value:.4f}" for value in numbers),
-                    ours.seeds if ours else "",
-                    "" if cell.effect is None else f"{cell.effect:.4f}",
-                    *([thesis.value, thesis.sd, thesis.table, thesis.dataset, thesis.backbone] if thesis else [""] * 5),
-                    cell.reason or (thesis.note if thesis else ""),
-                ]
-            )  # fmt: skip
+            if cell.summary or table.layout != "gains":
+                writer.writerow([table.title, *_csv_line(cell)])
     return stream.getvalue()
+
+
+def _csv_line(cell: Cell) -> list[str]:
+    ours, effect, thesis = cell.summary, cell.effect, cell.published
+    line = [cell.run, cell.result.row.name, cell.group, cell.measure]
+    line += [str(len(ours.values)), *map(_number, (ours.mean, ours.sd, ours.heads_sd))] if ours else [""] * 4
+    line += [_numbers(ours), cell.against]
+    line += [*map(_number, (effect.mean, effect.sd))] if effect else [""] * 2
+    line += [_numbers(effect), str(effect.above_zero) if effect else ""]
+    line += [thesis.value, thesis.sd] if thesis else [""] * 2
+    line += ["" if cell.published_effect is None else f"{cell.published_effect:.2f}"]
+    line += [thesis.table, thesis.row_title, thesis.dataset, thesis.backbone] if thesis else [""] * 4
+    return [*line, cell.result.reason or (thesis.note if thesis else "")]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _numbers(summary: Summary | None) -> str:
+    return " ".join(_number(value) for value in summary.values) if summary else ""

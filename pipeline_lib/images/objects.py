@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.objects import ObjectsWriter, encoded_png
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.sources.annotations import AnnotatedSource, Box, ImageAnnotation
 from pipeline_lib.images.threads import map_in_order
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline_lib.artifacts.dataset import SPLITS
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.decoding import UndecodableImageError, decode_with_mode
 from pipeline_lib.images.selection import choose_images, chosen_split
 from pipeline_lib.images.sources.records import Record, Source

@@ -1,5 +1,3 @@
-import io
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -9,12 +7,7 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, block_of_rank, is_distributed, mean_over_processes, progress, start
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
+from pipeline_lib.base.runtime import all_reduce, block_of_rank, is_distributed, mean_over_processes, start
 
 
 @pytest.mark.parametrize(("count", "world_size"), [(10, 1), (10, 3), (2, 4), (0, 2), (1_000_003, 7)])
@@ -26,36 +19,6 @@ def test_blocks_of_all_processes_partition_the_rows_evenly(count, world_size):
     sizes = [len(block) for block in blocks]
     assert sum(sizes) == count
     assert max(sizes) - min(sizes) <= 1
-
-
-def shown(monkeypatch, stream):
-    monkeypatch.setattr(sys, "stderr", stream)
-    bar = progress(range(3), "heads")
-    assert list(bar) == [0, 1, 2]
-    return stream.getvalue()
-
-
-@pytest.fixture
-def no_ci(monkeypatch):
-    for name in ("CI", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.mark.usefixtures("no_ci")
-def test_progress_shows_on_a_terminal(monkeypatch):
-    assert "heads" in shown(monkeypatch, Terminal())
-
-
-@pytest.mark.usefixtures("no_ci")
-def test_progress_is_quiet_in_a_log_file(monkeypatch):
-    assert shown(monkeypatch, io.StringIO()) == ""
-
-
-@pytest.mark.usefixtures("no_ci")
-@pytest.mark.parametrize(("name", "value"), [("CI", "true"), ("RANK", "1")])
-def test_progress_is_quiet_in_ci_and_in_other_processes(monkeypatch, name, value):
-    monkeypatch.setenv(name, value)
-    assert shown(monkeypatch, Terminal()) == ""
 
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch):

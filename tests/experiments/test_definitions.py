@@ -3,16 +3,19 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.yaml_files import read_yaml
-from pipeline_lib.experiments.definitions import load_definitions, scaled
+from pipeline_lib.experiments.definitions import ExperimentSet, Table, load_definitions
 from pipeline_lib.experiments.published import load_published
 from pipeline_lib.params.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]
-DEFINITIONS = load_definitions(ROOT / "conf/ablations.yaml")
-PUBLISHED = load_published(ROOT / "conf/published.csv")
+DEFINITIONS = load_definitions(ROOT / "conf/experiments.yaml")
+PUBLISHED = load_published(ROOT / "conf/published.csv", ROOT / "conf/published_segins.csv")
 ROWS = [(name, row) for name, chosen in DEFINITIONS.sets.items() for row in range(len(chosen.rows))]
-CURRENT = {"train_heads.epochs": None, "train_heads.iterations": 1500}
+OF_STARTS = [chosen for chosen in DEFINITIONS.sets.values() if chosen.of_starts]
+
+
+def own_settings(name):
+    return [own for _, own in DEFINITIONS.row_settings(name)]
 
 
 def keys_of(tree, prefix=""):
@@ -22,16 +25,18 @@ def keys_of(tree, prefix=""):
 
 @pytest.mark.parametrize(("name", "row"), ROWS)
 def test_every_row_is_possible_and_sets_keys_that_params_has(name, row):
-    settings = DEFINITIONS.row_settings(name)[row]
-    load_params(ROOT / "params.yaml", scaled(settings, CURRENT))
-    assert set(settings) <= set(keys_of(read_yaml(ROOT / "params.yaml")))
+    settings = own_settings(name)[row]
+    plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+    params = load_params(ROOT / "params.yaml", plain)
+    assert set(settings) <= set(keys_of(params.model_dump(by_alias=True)))
 
 
-def test_the_sets_make_every_table_and_figure_of_the_experiments():
+def test_the_sets_make_every_table_and_picture_of_the_experiments():
     named = {table for chosen in DEFINITIONS.sets.values() for part in chosen.tables for table in part.published}
     assert named >= {"6.3", "6.4", "6.5", "6.6", "6.7", "6.8", "6.9", *(f"6.{number}" for number in range(10, 20))}
+    assert named >= {"4.1", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8"}
     assert {"Figure 6.1", "Figure 6.2"} <= named
-    assert {kind for chosen in DEFINITIONS.sets.values() for kind in chosen.figures} >= {
+    assert {kind for chosen in DEFINITIONS.sets.values() for kind in chosen.pictures} >= {
         "cluster_use",
         "neighbor_accuracy",
         "threshold",
@@ -41,17 +46,17 @@ def test_the_sets_make_every_table_and_figure_of_the_experiments():
 def test_each_row_is_found_in_each_table_that_is_shown_beside_it():
     for name, chosen in DEFINITIONS.sets.items():
         for table in chosen.tables:
-            if table.layout == "comparison":
+            if table.layout == "comparison" or chosen.of_starts:
                 continue
             for number in table.published:
-                methods = {figure.method for figure in PUBLISHED.figures if figure.table == number}
+                methods = {value.method for value in PUBLISHED.values if value.table == number}
                 ours = {row.published for row in chosen.rows if row.published}
                 assert ours <= methods, f"{name}, Table {number}"
 
 
 def test_all_rows_of_a_table_of_the_thesis_have_a_row_of_ours():
     for name, number in (("ladder", "6.11"), ("threshold", "6.16"), ("heads", "6.17"), ("adaptive", "6.6")):
-        methods = {figure.method for figure in PUBLISHED.figures if figure.table == number}
+        methods = {value.method for value in PUBLISHED.values if value.table == number}
         assert methods == {row.published for row in DEFINITIONS.sets[name].rows if row.published}
 
 
@@ -59,14 +64,12 @@ def test_names_of_data_sets_and_backbones_are_those_of_params_and_of_the_thesis(
     params = load_params(ROOT / "params.yaml")
     assert set(DEFINITIONS.datasets) <= set(params.datasets)
     assert set(DEFINITIONS.backbones) <= set(params.backbones)
-    assert set(DEFINITIONS.datasets.values()) == {figure.dataset for figure in PUBLISHED.figures}
-    assert set(DEFINITIONS.backbones.values()) <= {figure.backbone for figure in PUBLISHED.figures}
+    assert set(DEFINITIONS.datasets.values()) == {value.dataset for value in PUBLISHED.values} - {""}
+    assert set(DEFINITIONS.backbones.values()) <= {value.backbone for value in PUBLISHED.values}
 
 
 def test_rows_of_the_ladder_add_one_part_each_to_temi():
-    rows = dict(
-        zip([row.name for row in DEFINITIONS.sets["ladder"].rows], DEFINITIONS.row_settings("ladder"), strict=True)
-    )
+    rows = dict(zip([row.name for row in DEFINITIONS.sets["ladder"].rows], own_settings("ladder"), strict=True))
     temi = DEFINITIONS.settings["temi"]
     assert rows["Baseline (TEMI)"] == temi
     with_sinkhorn = temi | {"features.blocks": "default", "train_heads.batch_norm": True, "knn.adaptive": True}
@@ -81,7 +84,7 @@ def test_rows_of_the_ladder_add_one_part_each_to_temi():
 
 
 def test_the_fitted_ladder_differs_in_the_teacher_momentum_only():
-    plain, fitted = DEFINITIONS.row_settings("ladder"), DEFINITIONS.row_settings("ladder_fitted")
+    plain, fitted = own_settings("ladder"), own_settings("ladder_fitted")
     for one, other in zip(plain[:6], fitted[:6], strict=True):
         assert other == one | {"train_heads.teacher_momentum": "auto"}
     assert fitted[6] == plain[7] | {"train_heads.teacher_momentum": "auto"}
@@ -90,31 +93,15 @@ def test_the_fitted_ladder_differs_in_the_teacher_momentum_only():
 
 
 def test_rows_that_are_not_cumulative_start_from_the_base_alone():
-    rows = DEFINITIONS.row_settings("adaptive")
+    rows = own_settings("adaptive")
     base = DEFINITIONS.settings["temi_with_batch_norm"]
     assert rows[2] == base | {"knn.adaptive": True}
 
 
-def test_factors_multiply_what_is_there():
-    settings = {"a": {"times": 2}, "b": {"times": 2}, "c": {"times": 1.5}, "d": 7}
-    assert scaled(settings, {"a": 1500, "b": None, "c": 0.1}) == {
-        "a": 3000,
-        "b": None,
-        "c": pytest.approx(0.15),
-        "d": 7,
-    }
-
-
-@pytest.mark.parametrize(
-    ("value", "current"), [({"times": 2}, "auto"), ({"times": 2}, True), ({"time": 2}, 3), ({"times": "x"}, 3)]
-)
-def test_what_cannot_be_multiplied_is_refused(value, current):
-    with pytest.raises(UserError, match=r"^key = "):
-        scaled({"key": value}, {"key": current})
-
-
 def test_an_unknown_set_is_refused_with_the_closest_name():
-    with pytest.raises(UserError, match=r"ablation lader: unknown; did you mean ladder\? allowed: ladder, ") as caught:
+    with pytest.raises(
+        UserError, match=r"experiment set lader: unknown; did you mean ladder\? allowed: ladder, "
+    ) as caught:
         DEFINITIONS.set_named("lader")
     assert "\n" not in str(caught.value)
 
@@ -128,16 +115,74 @@ def test_an_unknown_set_is_refused_with_the_closest_name():
             r"group best_hed: unknown; did you mean best_head",
         ),
         ("base: [temi]", "base: [tem]", r"sets\.ladder: base tem: unknown; did you mean temi"),
-        ("{name: + BN, settings", "{name: + SK, settings", r"sets\.ladder: rows: none may have the name of another"),
+        (
+            "{name: + BN, settings",
+            "{name: + SK, settings",
+            r"sets\.ladder: rows: \+ SK: none may have the name of another",
+        ),
+        (
+            "groups: [neighbors]}",
+            "groups: [neighbors], rows_of: tresholds}",
+            r"rows_of tresholds: unknown; did you mean threshold",
+        ),
+        (
+            "groups: [neighbors]}",
+            "groups: [neighbors], rows_of: masks}",
+            "allowed: measures of starts, or groups of other",
+        ),
+        ("acc: ucls.best_head_acc", "acck: ucls.best_head_acc", r"measures: acck: unknown; did you mean acc"),
         ("cumulative: true", "cumulativ: true", r"sets\.ladder\.cumulativ: unknown key"),
         ("layout: stacked", "layout: stackt", r"sets\.ladder\.tables\.1\.layout = 'stackt'"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path, old, new, message):
-    text = (ROOT / "conf/ablations.yaml").read_text()
+    text = (ROOT / "conf/experiments.yaml").read_text()
     assert old in text
-    path = tmp_path / "ablations.yaml"
+    path = tmp_path / "experiments.yaml"
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(UserError, match=message) as caught:
         load_definitions(path)
     assert "\n" not in str(caught.value)
+
+
+def test_every_table_of_starts_finds_its_published_rows():
+    for chosen in OF_STARTS:
+        rows = {(row.published, row.setting) for row in chosen.filled_rows()}
+        for table in chosen.tables:
+            printed = {(value.method, value.setting) for value in PUBLISHED.values if value.table in table.published}
+            assert not printed or len(rows & printed) > 1, (chosen.title, table.title)
+    weights = {row.setting for row in DEFINITIONS.sets["lambda"].filled_rows()}
+    assert weights == {value.setting for value in PUBLISHED.values if value.table == "4.6"}
+
+
+def test_rows_carry_the_method():
+    rows = DEFINITIONS.set_named("lambda").filled_rows("simsiam")
+    assert rows[0].start == "simsiam-baseline"
+    assert rows[0].published == "SegIns (SimSiam)"
+    assert {row.start for row in rows[1:]} == {"simsiam-segins"}
+    assert [row.name for row in DEFINITIONS.set_named("seeds").filled_rows()][-1] == "SegIns (MoCo-V2)"
+
+
+def test_tables_of_measures_show_gains_unless_they_say_no():
+    tables = {table.title: table for table in DEFINITIONS.set_named("seeds").tables}
+    assert (tables["Linear evaluation"].layout, tables["Linear evaluation"].effect) == ("gains", "against")
+    assert (tables["Pseudo-masks"].layout, tables["Pseudo-masks"].effect) == ("gains", None)
+    assert Table(title="T", groups=["best_head"]).layout == "columns"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"tables": [{"title": "T", "measures": ["app"]}]}, "measures: app: unknown"),
+        ({"tables": [{"title": "T", "measures": ["nmi"]}]}, "measures: nmi: unknown"),
+        ({"tables": [{"title": "T"}]}, "allowed: either groups or measures"),
+        ({"rows": [{"start": "random", "against": "MoCo-V2"}]}, "against = 'MoCo-V2': allowed: the name of an earlier"),
+        ({"rows": [{"start": "random"}, {"start": "random"}]}, "random: none may have the name of another"),
+        ({"rows": [{"start": "random"}, {"name": "a"}]}, "rows: a: allowed: a start in every row"),
+        ({"rows": [{"settings": {"knn.k_min": 3}}]}, "a name in each"),
+    ],
+)
+def test_wrong_sets_are_refused(change, complaint):
+    body = {"title": "T", "rows": [{"start": "random"}], "tables": [{"title": "T", "measures": ["ap"]}]} | change
+    with pytest.raises(ValueError, match=complaint):
+        ExperimentSet.model_validate(body)

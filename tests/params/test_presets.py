@@ -56,7 +56,7 @@ def test_later_presets_win_and_others_stay():
 
 
 def test_temi_switches_off_what_the_ladder_starts_without():
-    ladder = read_yaml(ROOT / "conf/ablations.yaml")["settings"]["temi"]
+    ladder = read_yaml(ROOT / "conf/experiments.yaml")["settings"]["temi"]
     assert PRESETS.settings(["temi"]) == ladder
 
 

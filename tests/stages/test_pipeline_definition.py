@@ -1,6 +1,8 @@
 """dvc.yaml against the code: exact dependencies, parameters, descriptions, and which stages a parameter reruns."""
 
 import re
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from commands.deps import code_deps
 from pipeline_lib.params.params import Params, load_params
 
 ROOT = Path(__file__).resolve().parents[2]
+HINTS = ("ablation", "segins_experiments")
+"""Scripts that stay for one release to say what took their place."""
 
 
 def definition() -> dict:
@@ -38,7 +42,15 @@ def test_code_dependencies_are_exactly_the_imports(stage):
 
 def test_every_stage_is_a_script_and_every_script_is_a_stage():
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py") if not path.name.startswith("_")}
-    assert scripts == set(stage_names())
+    assert scripts == {*stage_names(), *HINTS}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_what_is_no_stage_any_more_says_what_took_its_place(name):
+    done = subprocess.run([sys.executable, "-m", f"stages.{name}", "ladder"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "python -m commands.experiments" in done.stderr
 
 
 @pytest.mark.parametrize("stage", stage_names())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline_lib.artifacts.folder import new_folder
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.scenes.composition import Scene, box_of, compose_scene
 from pipeline_lib.images.scenes.settings import SceneSettings
 from pipeline_lib.images.scenes.shapes import digit_shapes

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.sources.annotations import AnnotatedSource, ImageAnnotation, ObjectAnnotation, image_label
 from pipeline_lib.images.sources.records import Record, Source
 from pipeline_lib.images.sources.voc_boxes import class_names, read_boxes

@@ -25,6 +25,9 @@ ORACLE = "#b3541e"
 THEME = {ACCENT: "accent", FAINT: "faint", INK: "ink", MUTED: "muted", EDGE: "edge", PAPER: "paper"}
 """Colours that follow the reader's light or dark theme in the page, with the names of their CSS variables."""
 
+SERIES = (ACCENT, "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1f", "#5a5a5a")
+"""Colours of lines that are told from each other by a legend."""
+
 PANEL_WIDTH = 4.2
 PANEL_HEIGHT = 3.0
 """Size of a panel in inches where it does not say otherwise."""

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline_lib.artifacts.detections import DetectionRun
 from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.artifacts.segmentations import Segmentations
-from pipeline_lib.experiments.segins_measures import start_title
+from pipeline_lib.experiments.measures import start_title
 from pipeline_lib.reports.segins.pictures import (
     DRAWN,
     SHOWN,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.metrics import read_metrics
-from pipeline_lib.experiments.segins_measures import ANY_METRIC
+from pipeline_lib.experiments.measures import ANY_METRIC
 
 MEASURES = ("top1", "top5", "knn_acc")
 DETECTION = tuple(prefix + name for prefix in ("", *ANY_METRIC) for name in ("ap", "ap50", "ap75"))

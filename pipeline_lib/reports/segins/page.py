@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.experiments.segins_measures import METHODS
+from pipeline_lib.experiments.measures import METHODS
 from pipeline_lib.reports.drawing.origins import package_versions, stage_settings
 from pipeline_lib.reports.drawing.panels import Panel
 from pipeline_lib.reports.drawing.rendering import render_page

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_lib.experiments.segins_measures import MEASURES, start_title
-from pipeline_lib.experiments.segins_published import Figure, rows_of
+from pipeline_lib.experiments.measures import MEASURES, start_title
+from pipeline_lib.experiments.published import Published
 
 TITLES = {name: measure.title for name, measure in MEASURES.items()}
 """Headings of the measures."""
@@ -99,7 +99,7 @@ def signed_points(difference: float) -> str:
 
 
 def thesis_tables(
-    by_start: Mapping[str, Mapping[str, Any]], published: Sequence[Figure], settings: Mapping[str, str]
+    by_start: Mapping[str, Mapping[str, Any]], published: Published, settings: Mapping[str, str]
 ) -> list[Table]:
     """All tables.
 
@@ -118,7 +118,7 @@ def thesis_tables(
             TableRow(
                 row.title, tuple(row.values.get(measure, "–") for measure in measures), True, note="; ".join(row.notes)
             )
-            for row in rows_of(published, name)
+            for row in published.rows(name)
         ]
         tables.append(Table(name, title, tuple(TITLES[measure] for measure in measures), tuple(rows)))
     return tables

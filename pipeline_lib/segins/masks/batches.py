@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 
 Read = Callable[[int], Image.Image]
 

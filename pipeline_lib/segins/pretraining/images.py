@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline_lib.artifacts.dataset import Dataset
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.segins.pretraining.views import stacked_mask
 
 Decode = Callable[[bytes | Path, str], Image.Image]

@@ -13,7 +13,8 @@ import torch
 from lightning_fabric import Fabric
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, progress
+from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.segins.pretraining.batches import BatchOrder, ViewBatches
 from pipeline_lib.segins.pretraining.method import Method
 from pipeline_lib.segins.pretraining.methods import MethodSettings

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.progress import progress
 from pipeline_lib.base.row_blocks import bounded_row_blocks
-from pipeline_lib.base.runtime import progress
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.moments import ColumnMoments, column_moments
 from pipeline_lib.features.row_reader import RowReader, as_tensor

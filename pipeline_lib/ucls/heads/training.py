@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, progress
+from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
 from pipeline_lib.ucls.heads.components import PrincipalComponents
 from pipeline_lib.ucls.heads.feature_rows import FeatureRows

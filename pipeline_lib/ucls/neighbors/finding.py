@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline_lib.artifacts.neighbors import open_neighbors, write_neighbors
 from pipeline_lib.base import runtime
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.progress import progress
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.ucls.neighbors.candidates import Lists
@@ -94,7 +95,7 @@ def find_neighbors(
         approximate = FactoryIndex(space, index, seed=seed, threads=threads, block_rows=base_rows)
     queries = [np.arange(start, min(start + query_rows, space.count)) for start in range(0, space.count, query_rows)]
     with write_neighbors(folder, space.count, settings, made_by) as writer:
-        for rows in runtime.progress(queries, "neighbours", unit="block"):
+        for rows in progress(queries, "neighbours", unit="block"):
             writer.append(*(exact.lists(rows) if approximate is None else _completed(approximate, exact, rule, rows)))
     neighbors = open_neighbors(folder)
     measures = list_statistics(neighbors) | {"zero_rows": space.zero_rows(), "mutual_share": mutual_share(neighbors)}

@@ -12,7 +12,7 @@ import torch
 
 from pipeline_lib.backbones.extraction import batch_features
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.ucls.prediction.images import FoundImages, image_batches
 from pipeline_lib.ucls.prediction.model import TrainedModel
 from pipeline_lib.ucls.prediction.output import Table

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.progress import progress
 from pipeline_lib.base.row_blocks import row_blocks
-from pipeline_lib.base.runtime import Precision, progress
+from pipeline_lib.base.runtime import Precision
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.moments import column_moments
 from pipeline_lib.features.row_reader import RowReader

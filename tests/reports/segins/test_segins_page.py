@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline_lib.experiments.segins_published import load_published
+from pipeline_lib.experiments.published import load_published
 from pipeline_lib.reports.segins.page import Picture, SegInsFacts, mask_rows, segins_page, tiles
 from pipeline_lib.reports.segins.pictures import Boxes, boxes_tile, classes_tile, write_comparison
 from pipeline_lib.reports.segins.pretrainings import pretraining_panels

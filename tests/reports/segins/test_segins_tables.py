@@ -2,11 +2,16 @@ import json
 
 import pytest
 
-from pipeline_lib.experiments.segins_published import Figure
+from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.reports.segins.measures import flat_metrics, measures_by_start
 from pipeline_lib.reports.segins.tables import percent, signed_points, start_title, thesis_tables
 
-PRINTED = (Figure("4.3", "SimSiam", "no", "", "ap", "53.4", ""), Figure("4.3", "SimSiam", "no", "", "ap50", "79.9", ""))
+PRINTED = Published(
+    tuple(
+        PublishedValue("4.3", "SimSiam", measure, value, multi_crop="no")
+        for measure, value in (("ap", "53.4"), ("ap50", "79.9"))
+    )
+)
 STARTS = ("random", "moco-baseline", "moco-segins")
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline_lib.artifacts.detections import Detections, encoded_masks
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.segins.transfer.detection.detector import Detector
 from pipeline_lib.segins.transfer.detection.masks import paste_masks
 from pipeline_lib.segins.transfer.detection.region_heads import Found

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, progress
+from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.segins.transfer.detection.batch_statistics import refresh_statistics
 from pipeline_lib.segins.transfer.detection.detector import Detector
 from pipeline_lib.segins.transfer.detection.samples import TrainingSamples, training_batches

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.folder import new_folder
 from pipeline_lib.artifacts.objects import Objects, encoded_png
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.segins.transfer.segmentation.samples import rows_with_maps
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.objects import Objects
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.segmentation.model import LinearSegmenter

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import progress
+from pipeline_lib.base.progress import progress
 from pipeline_lib.segins.transfer.segmentation.feature_scale import BATCHES, standardise_features
 from pipeline_lib.segins.transfer.segmentation.model import LinearSegmenter
 from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops

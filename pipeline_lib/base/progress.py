@@ -1,6 +1,32 @@
-"""Progress of a set of runs on standard output."""
+"""How far work has come: a bar over the items of a stage, and a line for each of a set of runs."""
 
 from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def progress(items: Iterable[T], description: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
+    """Progress bar with the time left, on a terminal's standard error only: quiet in CI and in log files.
+
+    Args:
+        items: What to iterate over.
+        description: Short text before the bar.
+        total: Number of items where ``len(items)`` is not known.
+        unit: Word for one item.
+
+    Returns:
+        A tqdm bar over ``items``.
+    """
+    quiet = not sys.stderr.isatty() or bool(os.environ.get("CI")) or int(os.environ.get("RANK", "0")) > 0
+    options: dict[str, Any] = {"desc": description, "total": total, "unit": unit}
+    return tqdm(items, disable=quiet, dynamic_ncols=True, leave=False, **options)
 
 
 class Progress:

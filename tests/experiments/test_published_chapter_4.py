@@ -4,11 +4,11 @@ from collections import Counter
 import pytest
 
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.experiments.segins_published import load_published, rows_of
+from pipeline_lib.experiments.published import load_published
 
 
 @pytest.fixture(scope="module")
-def figures(repository):
+def published(repository):
     return load_published(repository / "conf" / "published_segins.csv")
 
 
@@ -25,8 +25,8 @@ def figures(repository):
         ("4.8", 7, 3),
     ],
 )
-def test_every_cell_of_every_table_is_there(figures, table, rows, measures):
-    found = rows_of(figures, table)
+def test_every_cell_of_every_table_is_there(published, table, rows, measures):
+    found = published.rows(table)
     assert len(found) == rows
     assert {len(row.values) for row in found} == {measures}
 
@@ -40,7 +40,7 @@ def thesis(repository):
 
 
 @pytest.mark.parametrize("table", [f"4.{number}" for number in range(1, 9)])
-def test_a_table_holds_exactly_the_figures_that_the_thesis_prints(figures, thesis, table):
+def test_a_table_holds_exactly_the_values_that_the_thesis_prints(published, thesis, table):
     start = next(number for number, line in enumerate(thesis) if line.startswith(f"Table {table}:"))
     printed: list[str] = []
     for line in thesis[start + 1 :]:
@@ -49,41 +49,41 @@ def test_a_table_holds_exactly_the_figures_that_the_thesis_prints(figures, thesi
         elif printed:
             break
     printed = [cell for cell in printed if re.fullmatch(r"\d+\.\d", cell)]
-    assert Counter(figure.value for figure in figures if figure.table == table) == Counter(printed)
+    assert Counter(value.value for value in published.values if value.table == table) == Counter(printed)
 
 
-def test_what_the_thesis_contradicts_itself_in_is_noted(figures):
-    notes = {(figure.table, figure.method, figure.measure) for figure in figures if figure.note}
+def test_what_the_thesis_contradicts_itself_in_is_noted(published):
+    notes = {(value.table, value.method, value.measure) for value in published.values if value.note}
     assert {("4.2", "SimSiam", "top1"), ("4.4", "SegIns (MoCo-V2)", "mask_ap")} <= notes
-    (row,) = (row for row in rows_of(figures, "4.2") if row.title == "MoCo-V2, two crops, ImageNet-100, 500 epochs")
+    (row,) = (row for row in published.rows("4.2") if row.title == "MoCo-V2, two crops, ImageNet-100, 500 epochs")
     assert row.notes == (
         "Table 4.1 has 79.8, and 81.1 for SimSiam: exchanged in one of the two",
         "headed AP30 in the table",
     )
 
 
-def test_rows_keep_what_they_vary(figures):
-    weights = [row.setting for row in rows_of(figures, "4.6")]
-    assert weights == ["lambda 0", "lambda 0.5", "lambda 1", "lambda 2", "lambda 5"]
-    best = rows_of(figures, "4.3")[-1]
+def test_rows_keep_what_they_vary(published):
+    weights = [row.title for row in published.rows("4.6")]
+    assert weights == [f"SegIns (MoCo-V2), two crops, λ {weight}" for weight in ("0", "0.5", "1", "2", "5")]
+    best = published.rows("4.3")[-1]
     assert best.title == "SegIns (MoCo-V2), multi-crop"
     assert best.values == {"ap50": "81.0", "ap": "55.4", "ap75": "61.3"}
 
 
-def test_tables_that_print_the_same_runs_agree(figures):
-    detection = {row.title: row.values for row in rows_of(figures, "4.3")}
-    for row in rows_of(figures, "4.8"):
-        if row.setting == "contracam":
+def test_tables_that_print_the_same_runs_agree(published):
+    detection = {row.title: row.values for row in published.rows("4.3")}
+    for row in published.rows("4.8"):
+        if row.title.endswith(", contracam"):
             assert row.values == detection[row.title.removesuffix(", contracam")]
-    (two,) = (row for row in rows_of(figures, "4.6") if row.setting == "lambda 2")
-    segins = {row.title: row.values for row in rows_of(figures, "4.5")}["SegIns (MoCo-V2), two crops"]
+    (two,) = (row for row in published.rows("4.6") if row.title.endswith("λ 2"))
+    segins = {row.title: row.values for row in published.rows("4.5")}["SegIns (MoCo-V2), two crops"]
     assert {key: two.values[key] for key in segins} == segins
 
 
 def test_errors_name_the_file_and_the_line(tmp_path):
-    with pytest.raises(MissingFileError, match=r"none\.csv: not found"):
-        load_published(tmp_path / "none.csv")
-    path = tmp_path / "bad.csv"
+    with pytest.raises(MissingFileError, match=r"elsewhere.published_segins\.csv: not found"):
+        load_published(tmp_path / "elsewhere" / "published_segins.csv")
+    path = tmp_path / "published_segins.csv"
     path.write_text("table,method,multi_crop,setting,measure,value,note\n4.1,A,no,,top1,many,\n")
     with pytest.raises(UserError, match=r"line 2: value = 'many': allowed: a number"):
         load_published(path)

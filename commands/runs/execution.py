@@ -1,0 +1,171 @@
+"""Make the rows of a planned set, seed by seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from commands.runs.graph import Graph
+from commands.runs.plan import Choice, PlannedPart, PlannedRow, PlannedRun
+from commands.runs.row_settings import row_params, row_settings
+from commands.runs.runs import Runs
+from pipeline_lib.artifacts.dataset import open_dataset
+from pipeline_lib.artifacts.folder import META
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.progress import Progress
+from pipeline_lib.experiments.definitions import Definitions
+from pipeline_lib.experiments.measures import MEASURES, file_of, has_file
+from pipeline_lib.experiments.results import Part, Pretraining, RowResult, RunResults
+from pipeline_lib.params.params import Params
+
+_TOLD = {
+    "ucls.best_head_acc": "best head ACC",
+    **{MEASURES[name].metrics[0]: MEASURES[name].title for name in ("top1", "ap", "frozen_miou", "fine_tuned_miou")},
+}
+"""Metrics that a line of progress tells, with what they are called."""
+
+
+class Execution:
+    """The runs of one set.
+
+    Args:
+        choice: What the command line chooses.
+        parts: What is planned.
+        definitions: All sets.
+        runs: Runs the steps.
+
+    Attributes:
+        results: Each part with its rows as far as they have run.
+        remarks: What could not be measured.
+        refused: Why rows could not be run, by name.
+
+    Raises:
+        UserError: A row cannot be run: a setting is not possible, an input is not there, or there are no labels.
+    """
+
+    def __init__(self, choice: Choice, parts: list[PlannedPart], definitions: Definitions, runs: Runs) -> None:
+        self._choice, self._definitions, self._runs = choice, definitions, runs
+        self._parts = [replace(part, runs=tuple(map(self._fitted, part.runs))) for part in parts]
+        self.results = [Part(part.tables, list(map(self._not_run, part.runs)), part.conditions) for part in self._parts]
+        self.refused: dict[str, str] = {}
+        absent: set[str] = set()
+        for part, results in zip(self._parts, self.results, strict=True):
+            for run, found in zip(part.runs, results.runs, strict=True):
+                for planned, result in zip(run.rows, found.rows, strict=True):
+                    absent |= set() if result.reason else self._checked(part, run, planned)
+        self.remarks = [f"Not measured: {text}." for text in sorted(absent)]
+
+    def _fitted(self, run: PlannedRun) -> PlannedRun:
+        """Where a backbone gives one block of features, no row chooses another."""
+        if not run.backbone:
+            return run
+        self._check_labels(run)
+        if len(self._feature_blocks(run)) > 1:
+            return run
+        rows = (
+            replace(planned, own={key: planned.own[key] for key in planned.own if key != "features.blocks"})
+            for planned in run.rows
+        )
+        return replace(run, rows=tuple(rows))
+
+    def _check_labels(self, run: PlannedRun) -> None:
+        folder = self._runs.given(Path("data/datasets") / run.data, run.params)
+        if open_dataset(folder).oracle_labels("val") is None:
+            name = self._choice.name
+            raise UserError(f"--data {run.data}: its val split has no labels, which the tables of {name} need")
+
+    def _feature_blocks(self, run: PlannedRun) -> list[str]:
+        """Blocks that the backbone gives by default."""
+        folder = self._runs.given(Path("data/features") / f"{run.data}-{run.backbone}", run.params)
+        blocks: list[str] = json.loads((folder / META).read_text())["default_blocks"]
+        return blocks
+
+    def _not_run(self, run: PlannedRun) -> RunResults:
+        pretraining, reason = None, ""
+        if run.backbone and len(self._feature_blocks(run)) == 1:
+            reason = f"does not apply: {run.backbone} gives one block of features"
+        if not run.backbone:
+            section = run.params.pretrain
+            crops = section.local_crops > 0
+            pretraining = Pretraining(section.architecture, section.epochs, crops, run.params.detection.metric)
+        rows = [
+            RowResult(planned.row, row_settings(run, planned), reason=reason if planned.row.needs else "")
+            for planned in run.rows
+        ]
+        return RunResults(run.data, rows, run.backbone, run.target, pretraining, run.gaps)
+
+    def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow) -> set[str]:
+        """Refuse what is not possible before the first row runs; what no stage measures."""
+        params = row_params(run, planned)
+        wanted, absent = self._wanted(part, run, planned, self._runs.graph(params))
+        self._runs.check(wanted, params)
+        return absent
+
+    def _wanted(
+        self, part: PlannedPart, run: PlannedRun, planned: PlannedRow, graph: Graph
+    ) -> tuple[list[Path], set[str]]:
+        """Metric files with the measures that the tables show of a row, and what no stage writes."""
+        wanted, absent = dict[Path, None](), set()
+        names = run.names(planned.row)
+        for measured, keys in part.metrics(self._definitions, planned.row, row_settings(run, planned)):
+            files = dict.fromkeys(file for file in map(file_of, keys) if has_file(planned.row.start, file))
+            paths = [path for file in files if (path := graph.metric_file(file, names)) is not None]
+            if paths:
+                wanted[paths[0]] = None
+            elif files:
+                absent.add(f"{measured}: no stage writes {' or '.join(sorted(files))}.json")
+        return list(wanted), absent
+
+    def run(self, after_run: Callable[[RunResults], object]) -> None:
+        """Run all rows, one seed after the other, or read what was run before, with a line of progress each.
+
+        A row that a stage refuses is left out with the reason, and the others go on.
+
+        Args:
+            after_run: Called with results that have grown by something that was run now.
+
+        Raises:
+            UserError: No row can be run.
+        """
+        for part, results in zip(self._parts, self.results, strict=True):
+            for run, found in zip(part.runs, results.runs, strict=True):
+                progress = Progress(f"{self._choice.name} {found.run}", len(found.rows) * self._choice.seeds)
+                for seed in range(self._choice.seeds):
+                    for planned, result in zip(run.rows, found.rows, strict=True):
+                        if self._run_one(part, run, planned, result, seed, progress):
+                            after_run(found)
+        rows = [row for results in self.results for found in results.runs for row in found.rows]
+        if rows and all(row.reason for row in rows):
+            raise UserError(rows[0].reason)
+
+    def _run_one(
+        self,
+        part: PlannedPart,
+        run: PlannedRun,
+        planned: PlannedRow,
+        result: RowResult,
+        seed: int,
+        progress: Progress,
+    ) -> bool:
+        """Run a row with one seed; whether a stage was run now."""
+        what = f"{result.row.name}, seed {seed}"
+        if result.reason:
+            progress.skip(1, f"{what}: {result.reason if seed == 0 else 'not run'}")
+            return False
+        params: Params = row_params(run, planned, seed)
+        wanted, _ = self._wanted(part, run, planned, self._runs.graph(params))
+        try:
+            values, seconds = self._runs.values(wanted, params)
+        except UserError as error:
+            # An error from a worker process comes with its traceback before it.
+            result.reason = self.refused[result.row.name] = str(error).strip().splitlines()[-1]
+            progress.skip(1, f"{what}: {result.reason}")
+            return False
+        result.runs[seed] = values
+        if any(value for key, value in values.items() if key.startswith("pretrain_") and key.endswith(".collapsed")):
+            result.collapsed.append(seed)
+        told = [f"{title} {100 * values[key]:.1f}" for key, title in _TOLD.items() if key in values]
+        progress.tell(what, ", ".join(told), seconds)
+        return seconds > 0

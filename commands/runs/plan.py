@@ -1,0 +1,263 @@
+"""From an experiment set to its runs: data sets, names and settings of every row, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.yaml_files import unknown_name
+from pipeline_lib.experiments.definitions import Conditions, Definitions, Method, Row, Table
+from pipeline_lib.experiments.measures import EVALUATIONS, MEASURES, applies, file_of, pretraining_of
+from pipeline_lib.params.params import Params, load_params
+from pipeline_lib.params.presets import Presets
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the command line chooses; it wins over what a set or a table is bound to.
+
+    Attributes:
+        name: Name of the set.
+        seeds: Number of seeds; they are 0 to ``seeds - 1``.
+        data: Data sets; empty: those that the set, the table or the suite names.
+        backbone: One backbone for all data sets or one for each; empty: likewise.
+        target: Data set transferred to; empty: likewise, or the data set where that is given.
+        method: Pretraining method; ``None``: the set's.
+        rows: Names of the rows to run; empty: all.
+        only: Tables of the thesis, or evaluations, to run; empty: all.
+        presets: Settings of presets that all rows start from.
+        single: Settings that the user gave one by one; no row may change them.
+    """
+
+    name: str
+    seeds: int = 1
+    data: tuple[str, ...] = ()
+    backbone: tuple[str, ...] = ()
+    target: str = ""
+    method: Method | None = None
+    rows: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    single: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A row with its settings.
+
+    Attributes:
+        row: The row.
+        below: Settings of its presets.
+        own: Its own settings, with those that it starts from; ``{times: x}`` is left as it is.
+    """
+
+    row: Row
+    below: Mapping[str, Any]
+    own: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """Rows on one data set.
+
+    Attributes:
+        data: Data set.
+        backbone: Backbone; empty in the SegIns chain.
+        target: Data set transferred to; empty in the UCLS chain.
+        rows: The rows that are run.
+        gaps: Rows that are left out, with the reason.
+        settings: Changes to ``params.yaml`` that all rows start from, with the names of the suites.
+        single: Those that the user gave one by one; they win over the presets of rows.
+        params: Parameters without any row's settings.
+    """
+
+    data: str
+    backbone: str
+    target: str
+    rows: tuple[PlannedRow, ...]
+    gaps: Mapping[str, str]
+    settings: Mapping[str, Any]
+    single: Mapping[str, Any]
+    params: Params
+
+    def names(self, row: Row) -> dict[str, str]:
+        """Names that the steps of a row are run with, by option."""
+        names = {"data": self.data, "backbone": self.backbone, "target": self.target, "start": row.start}
+        return {key: name for key, name in (names | {"method": pretraining_of(row.start)[0]}).items() if name}
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """Tables of a set that show the same rows under the same conditions.
+
+    Attributes:
+        tables: The tables.
+        runs: The rows on each data set.
+        conditions: What is bound to these tables alone, in words.
+        evaluations: Evaluations to run; empty: all that the tables show.
+    """
+
+    tables: tuple[Table, ...]
+    runs: tuple[PlannedRun, ...]
+    conditions: str = ""
+    evaluations: tuple[str, ...] = ()
+
+    def metrics(
+        self, definitions: Definitions, row: Row, settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Measures that the tables show of a row.
+
+        Args:
+            definitions: All sets.
+            row: The row.
+            settings: Its settings.
+
+        Yields:
+            What is measured, in words, and the metrics ``FILE.KEY`` that may hold it.
+        """
+        metric = self.runs[0].params.detection.metric
+        left_out = set(EVALUATIONS).difference(self.evaluations) if self.evaluations else set()
+        for table in self.tables:
+            for group in definitions.groups_of(table, row):
+                for measure in group.measures:
+                    keys = group.metrics(measure, settings)
+                    if applies(measure, metric) and not left_out.intersection(map(file_of, keys)):
+                        yield group.title or MEASURES[measure].title, keys
+
+
+def planned_parts(definitions: Definitions, presets: Presets, choice: Choice) -> list[PlannedPart]:
+    """All runs of one set.
+
+    Args:
+        definitions: All sets.
+        presets: All presets.
+        choice: What to run.
+
+    Returns:
+        Its parts, each with at least one table and one run.
+
+    Raises:
+        UserError: The number of seeds, a name or a setting is not possible, or ``single`` includes a key that a row
+            decides.
+    """
+    experiments = definitions.set_named(choice.name)
+    if choice.seeds < 1:
+        raise UserError(f"--seeds {choice.seeds}: allowed: 1 or more")
+    tables, evaluations = _chosen(experiments.tables, choice.only)
+    together: dict[str, list[Table]] = {}
+    for table in tables:
+        together.setdefault(f"{table.rows_of} {table.conditions}", []).append(table)
+    parts, known = [], dict[str, None]()
+    for first, *others in together.values():
+        of = definitions.sets[first.rows_of or choice.name]
+        rows = _planned_rows(definitions, first.rows_of or choice.name, presets, choice)
+        known |= dict.fromkeys(planned.row.name for planned in rows)
+        rows = [planned for planned in rows if not choice.rows or planned.row.name in choice.rows]
+        if rows:
+            layers = [*([of] if first.rows_of else []), experiments, first]
+            runs = _planned_runs(rows, layers, presets, choice, of_starts=of.of_starts)
+            parts.append(PlannedPart((first, *others), tuple(runs), _bound_alone(first, choice), evaluations))
+    for name in choice.rows:
+        if name not in known:
+            raise UserError(f"--rows {name}: {unknown_name(name, known)}")
+    return parts
+
+
+def _chosen(tables: Sequence[Table], only: Sequence[str]) -> tuple[list[Table], tuple[str, ...]]:
+    """Tables of a set that ``--only`` leaves by their number in the thesis, and the evaluations that it leaves."""
+    numbers = dict.fromkeys(number for table in tables for number in table.published)
+    shown = {file_of(key) for table in tables for name in table.measures for key in MEASURES[name].metrics}
+    known = [*numbers, *(name for name in EVALUATIONS if name in shown)]
+    for name in only:
+        if name not in known:
+            raise UserError(f"--only {name}: {unknown_name(name, known)}")
+    chosen = set(only).intersection(numbers)
+    left = [table for table in tables if not chosen or chosen.intersection(table.published)]
+    return left, tuple(name for name in EVALUATIONS if name in only)
+
+
+def _bound_alone(table: Table, choice: Choice) -> str:
+    """What holds for a table alone, in words; what the command line says holds for all."""
+    over = {**choice.presets, **choice.single}
+    return Conditions(
+        data=() if choice.data else table.data,
+        backbone=() if choice.backbone else table.backbone,
+        target="" if choice.target else table.target,
+        presets=table.presets,
+        settings={key: value for key, value in table.settings.items() if key not in over},
+    ).in_words
+
+
+def _planned_rows(definitions: Definitions, name: str, presets: Presets, choice: Choice) -> list[PlannedRow]:
+    rows = definitions.sets[name].filled_rows(choice.method)
+    settings = definitions.row_settings(name, presets)
+    for row, (_, own) in zip(rows, settings, strict=True):
+        for key in own:
+            if key in choice.single and not isinstance(own[key], dict):
+                value = choice.single[key]
+                raise UserError(f"-S {key}={value}: row {row.name} of {name} sets this key; allowed: other keys")
+    return [PlannedRow(row, below, own) for row, (below, own) in zip(rows, settings, strict=True)]
+
+
+def _planned_runs(
+    rows: Sequence[PlannedRow], layers: Sequence[Conditions], presets: Presets, choice: Choice, *, of_starts: bool
+) -> Iterator[PlannedRun]:
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        settings |= presets.settings(layer.presets) | layer.settings
+    settings |= {**choice.presets, **choice.single}
+    bound = Conditions(
+        data=choice.data or _last(layer.data for layer in layers) or (),
+        backbone=choice.backbone or _last(layer.backbone for layer in layers) or (),
+        target=choice.target or _last(layer.target for layer in layers) or "",
+    )
+    chosen = _runs_of_starts(bound, settings, choice) if of_starts else _runs_on_features(bound, settings)
+    for data, backbone, target, names in chosen:
+        changes = settings | names
+        params = load_params(changes=changes)
+        suite = params.segins_suite
+        starts = (*suite.given, *suite.pretrained(), "")
+        gaps = {p.row.name: f"{p.row.start} is not in segins_suite" for p in rows if p.row.start not in starts}
+        left = tuple(planned for planned in rows if planned.row.name not in gaps)
+        yield PlannedRun(data, backbone, target, left, gaps, changes, choice.single, params)
+
+
+def _last(values: Iterable[Any]) -> Any:
+    return next((value for value in reversed(list(values)) if value), None)
+
+
+Chosen = tuple[str, str, str, dict[str, Any]]
+
+
+def _runs_on_features(bound: Conditions, settings: Mapping[str, Any]) -> Iterator[Chosen]:
+    """Pairs of data set and backbone, with what they set in the suite."""
+    params = load_params(changes=settings)
+    sets, backbones = bound.data or params.suite.data, bound.backbone or params.suite.backbone
+    for option, names, known in (("--data", sets, params.datasets), ("--backbone", backbones, params.backbones)):
+        for name in names:
+            if name not in known:
+                raise UserError(f"{option} {name}: {unknown_name(name, known)}")
+    if len(backbones) not in (1, len(sets)):
+        raise UserError(f"--backbone {','.join(backbones)}: allowed: one, or one for each of the {len(sets)} data sets")
+    for data, backbone in zip(sets, backbones * len(sets) if len(backbones) == 1 else backbones, strict=True):
+        yield data, backbone, "", {"suite.data": [data], "suite.backbone": [backbone]}
+
+
+def _runs_of_starts(bound: Conditions, settings: Mapping[str, Any], choice: Choice) -> Iterator[Chosen]:
+    """Data sets of the pretraining with the one that is transferred to, and what they set in the suite."""
+    params = load_params(changes=settings)
+    suite = params.segins_suite
+    for data in bound.data or suite.data[:1]:
+        target = bound.target or (data if choice.data else suite.target[0])
+        for option, name in (("--data", data), ("--target", target)):
+            if name not in params.datasets:
+                raise UserError(f"{option} {name}: {unknown_name(name, params.datasets)}")
+        names = {
+            "segins_suite.data": [data],
+            "segins_suite.target": [target],
+            "segins_suite.sets": list(dict.fromkeys([data, target])),
+            "segins_suite.start": [*suite.given, *suite.pretrained()],
+        }
+        yield data, "", target, names

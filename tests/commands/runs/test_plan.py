@@ -1,0 +1,249 @@
+"""What a set stands for: parts, data sets, rows, settings and refusals, before anything runs."""
+
+import pytest
+
+from commands.runs.plan import Choice, planned_parts
+from commands.runs.row_settings import row_params, scaled, seeded
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.experiments.definitions import Definitions, load_definitions
+from pipeline_lib.params.params import load_params
+from pipeline_lib.params.presets import Preset, Presets, load_presets
+
+
+@pytest.fixture(scope="module")
+def definitions(repository):
+    return load_definitions(repository / "conf/experiments.yaml")
+
+
+@pytest.fixture(scope="module")
+def presets(repository):
+    return load_presets(repository / "conf/presets.yaml")
+
+
+@pytest.fixture(autouse=True)
+def here(repository, monkeypatch):
+    monkeypatch.chdir(repository)
+
+
+@pytest.fixture
+def plan(definitions, presets):
+    return lambda name, **choice: planned_parts(definitions, presets, Choice(name, **choice))
+
+
+def names(part):
+    return [(run.data, run.backbone, run.target) for run in part.runs]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({}, [("digits", "pixels", "")]),
+        (
+            {"data": ("digits", "stl10"), "backbone": ("pixels",)},
+            [("digits", "pixels", ""), ("stl10", "pixels", "")],
+        ),
+        (
+            {"data": ("digits", "stl10"), "backbone": ("pixels", "dino_vitb16")},
+            [("digits", "pixels", ""), ("stl10", "dino_vitb16", "")],
+        ),
+        (
+            {"presets": {"suite.data": ["cifar10"], "suite.backbone": ["dinov2_vitl14_reg"]}},
+            [("cifar10", "dinov2_vitl14_reg", "")],
+        ),
+    ],
+)
+def test_data_sets_and_backbones_are_paired(plan, choice, expected):
+    [part] = plan("heads", **choice)
+    assert names(part) == expected
+    assert part.runs[0].params.suite.data == (expected[0][0],)
+
+
+def test_starts_are_transferred_to_their_own_data_set_or_another(plan):
+    assert names(plan("seeds")[0]) == [("scenes", "", "scenes")]
+    assert names(plan("seeds", data=("voc2007",))[0]) == [("voc2007", "", "voc2007")]
+    [part] = plan("seeds", data=("imagenet100_cmc",), target="voc0712")
+    assert names(part) == [("imagenet100_cmc", "", "voc0712")]
+    assert part.runs[0].params.segins_suite.sets == ("imagenet100_cmc", "voc0712")
+
+
+@pytest.mark.parametrize(
+    ("name", "choice", "message"),
+    [
+        ("lader", {}, r"experiment set lader: unknown; did you mean ladder"),
+        ("ladder", {"seeds": 0}, r"--seeds 0: allowed: 1 or more"),
+        ("ladder", {"single": {"knn.k_min": 9}}, r"-S knn\.k_min=9: row Baseline \(TEMI\) of ladder sets this key"),
+        ("heads", {"single": {"knn.treshold": 2}}, r"knn\.treshold = 2: unknown key; did you mean threshold"),
+        ("heads", {"data": ("digit",)}, r"--data digit: unknown; did you mean digits\? allowed: digits, "),
+        ("heads", {"backbone": ("pixel",)}, r"--backbone pixel: unknown; did you mean pixels\?"),
+        ("heads", {"data": ("a",) * 3, "backbone": ("b",) * 2}, "--data a: unknown"),
+        (
+            "heads",
+            {"data": ("digits", "stl10", "cifar10"), "backbone": ("pixels",) * 2},
+            "--backbone pixels,pixels: allowed: one, or one for each of the 3 data sets",
+        ),
+        ("heads", {"rows": ("11",)}, r"--rows 11: unknown; .*allowed: 10, 20"),
+        ("heads", {"only": ("6.9",)}, r"--only 6\.9: unknown; .*allowed: 6\.17"),
+        ("heads", {"method": "moco"}, "--method moco: the set has rows of all methods or of none"),
+        ("seeds", {"data": ("scene",)}, "--data scene: unknown; did you mean scenes"),
+        ("seeds", {"target": "scene"}, "--target scene: unknown; did you mean scenes"),
+        ("lambda", {"single": {"segins.lambda": 1.0}}, r"-S segins\.lambda=1\.0: row λ 0\.5 of lambda sets this key"),
+        ("seeds", {"only": ("linear",)}, r"--only linear: unknown; did you mean linear_eval\? allowed: 4\.1, 4\.3"),
+    ],
+)
+def test_wrong_choices_are_refused_in_one_line(plan, name, choice, message):
+    with pytest.raises(UserError, match=message) as caught:
+        plan(name, **choice)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_preset_may_set_what_the_rows_vary(plan):
+    [part] = plan("threshold", presets={"knn.threshold": 0.3})
+    assert row_params(part.runs[0], part.runs[0].rows[0]).knn.threshold == 1.0
+
+
+def test_starts_that_the_suite_lacks_are_left_out(plan):
+    [part] = plan("seeds")
+    assert part.runs[0].gaps == {"supervised": "supervised is not in segins_suite"}
+    assert "supervised" not in [planned.row.name for planned in part.runs[0].rows]
+    [part] = plan("seeds", presets={"segins_suite.given": ["random", "supervised"]})
+    assert part.runs[0].gaps == {}
+    # Every start that there is can be run, whatever the suite would repeat.
+    assert "supervised" in part.runs[0].params.segins_suite.start
+
+
+def test_rows_tables_and_evaluations_can_be_chosen(plan, definitions):
+    [part] = plan("seeds", rows=("MoCo-V2",), only=("4.1", "4.3", "linear_eval"))
+    assert [table.title for table in part.tables] == ["Linear evaluation", "Object detection"]
+    run = part.runs[0]
+    assert [planned.row.name for planned in run.rows] == ["MoCo-V2"]
+    found = [keys for _, keys in part.metrics(definitions, run.rows[0].row, {})]
+    assert found == [("linear_eval.top1",), ("linear_eval.top5",), ("linear_eval.knn_acc",)]
+
+
+def test_an_evaluation_leaves_the_measures_of_no_evaluation(plan, definitions):
+    [part] = plan("seeds", only=("segmentation",))
+    files = {key.split(".")[0] for _, keys in part.metrics(definitions, part.runs[0].rows[0].row, {}) for key in keys}
+    assert files == {"segmentation", "masks", "pretrain_segins", "pretrain_baseline"}
+
+
+def test_only_measures_of_the_metric_of_the_detections_are_wanted(plan, definitions):
+    found = {}
+    for metric in ("voc", "coco"):
+        [part] = plan("seeds", presets={"detection.metric": metric, "detection.masks": metric == "coco"})
+        found[metric] = {measured for measured, _ in part.metrics(definitions, part.runs[0].rows[0].row, {})}
+    assert {"AP", "AP50 mask"} <= found["voc"]
+    assert "AP box" not in found["voc"]
+    assert {"AP box", "AP50 mask"} <= found["coco"]
+    assert "AP" not in found["coco"]
+
+
+TABLES = {
+    "groups": {"best": {"title": "Best head", "measures": {"acc": "ucls.best_head_acc"}}},
+    "sets": {
+        "rates": {
+            "title": "Rates",
+            "rows": [{"name": "low", "presets": ["low"]}, {"name": "high", "settings": {"train_heads.heads": 7}}],
+            "tables": [{"title": "T", "groups": ["best"]}],
+        },
+        "thesis": {
+            "title": "Tables of two data sets and targets",
+            "backbone": ["pixels"],
+            "settings": {"train_heads.iterations": 50, "knn.threshold": 0.5},
+            "tables": [
+                {"title": "A", "published": ["6.9"], "groups": ["best"], "rows_of": "rates", "data": ["digits"]},
+                {
+                    "title": "B",
+                    "published": ["6.12"],
+                    "groups": ["best"],
+                    "rows_of": "rates",
+                    "data": ["stl10"],
+                    "presets": ["high"],
+                    "settings": {"knn.threshold": 0.3},
+                },
+                {"title": "C", "published": ["6.11"], "groups": ["best"], "rows_of": "rates", "data": ["digits"]},
+                {"title": "D", "published": ["4.4"], "measures": ["coco_ap"], "rows_of": "starts", "target": "coco"},
+            ],
+        },
+        "starts": {
+            "title": "Starts",
+            "rows": [{"start": "random"}],
+            "tables": [{"title": "T", "measures": ["ap"]}],
+        },
+    },
+}
+LOW_AND_HIGH = Presets(
+    {
+        "low": Preset(describe="", settings={"train_heads.iterations": 10, "suite.data": ["cifar10"]}),
+        "high": Preset(describe="", settings={"train_heads.iterations": 90, "knn.threshold": 0.9}),
+    }
+)
+
+
+def bound(**choice):
+    return planned_parts(Definitions.model_validate(TABLES), LOW_AND_HIGH, Choice("thesis", **choice))
+
+
+def test_tables_of_one_set_have_data_sets_targets_presets_and_settings_of_their_own():
+    first, second, third = bound()
+    assert [[table.title for table in part.tables] for part in (first, second, third)] == [["A", "C"], ["B"], ["D"]]
+    assert [names(part)[0] for part in (first, second, third)] == [
+        ("digits", "pixels", ""),
+        ("stl10", "pixels", ""),
+        ("scenes", "", "coco"),
+    ]
+    assert (first.runs[0].params.train_heads.iterations, first.runs[0].params.knn.threshold) == (50, 0.5)
+    # The presets of a table win over the set, its settings over both.
+    assert (second.runs[0].params.train_heads.iterations, second.runs[0].params.knn.threshold) == (90, 0.3)
+    assert second.conditions == "stl10; preset high; `knn.threshold=0.3`"
+    assert third.conditions == "transfer to coco"
+
+
+def test_the_command_line_wins_over_what_tables_are_bound_to():
+    parts = bound(data=("digits",), single={"train_heads.iterations": 5}, only=("6.12",))
+    assert [table.title for part in parts for table in part.tables] == ["B"]
+    assert parts[0].conditions == "preset high; `knn.threshold=0.3`"
+    [run] = parts[0].runs
+    assert (run.data, run.params.train_heads.iterations, run.params.knn.threshold) == ("digits", 5, 0.3)
+    # What the user gives wins over the preset of a row, too, and names in that do not count.
+    low = row_params(run, run.rows[0])
+    assert (low.train_heads.iterations, low.suite.data) == (5, ("digits",))
+    with pytest.raises(UserError, match=r"-S train_heads\.heads=3: row high of rates sets this key"):
+        bound(single={"train_heads.heads": 3})
+
+
+def test_presets_of_a_row_win_over_those_of_its_table():
+    run = bound()[1].runs[0]
+    assert [row_params(run, planned).train_heads.iterations for planned in run.rows] == [10, 90]
+    assert [row_params(run, planned).train_heads.heads for planned in run.rows] == [10, 7]
+
+
+def test_one_seed_goes_to_both_chains_and_not_to_the_images(repository):
+    before = load_params(repository / "params.yaml")
+    after = load_params(repository / "params.yaml", seeded(3))
+    assert (after.suite.seed, after.segins_suite.seed) == (3, 3)
+    assert (after.prepare, after.scenes) == (before.prepare, before.scenes)
+
+
+def test_factors_multiply_what_is_there(repository):
+    params = load_params(repository / "params.yaml", {"train_heads.iterations": 1500, "train_heads.beta": 0.1})
+    settings = {f"train_heads.{key}": {"times": factor} for key, factor in (("iterations", 2), ("epochs", 2))}
+    assert scaled({**settings, "train_heads.beta": {"times": 1.5}, "d": 7}, params) == {
+        "train_heads.iterations": 3000,
+        "train_heads.epochs": None,
+        "train_heads.beta": pytest.approx(0.15),
+        "d": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("knn.threshold", {"times": 2}),
+        ("knn.adaptive", {"times": 2}),
+        ("train_heads.heads", {"time": 2}),
+        ("train_heads.heads", {"times": "x"}),
+    ],
+)
+def test_what_cannot_be_multiplied_is_refused(repository, key, value):
+    with pytest.raises(UserError, match=rf"^{key} = "):
+        scaled({key: value}, load_params(repository / "params.yaml"))
