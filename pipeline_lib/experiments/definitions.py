@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.registry import OneOf
 from pipeline_lib.base.settings import Settings
 from pipeline_lib.base.yaml_files import load_validated, unknown_name
 from pipeline_lib.experiments.measures import MEASURES, METHODS, Group, start_title
@@ -16,7 +17,7 @@ from pipeline_lib.params.presets import Presets
 
 DEFINITIONS = Path("conf/experiments.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
-Method = Literal["simsiam", "moco"]
+Method = Annotated[str, OneOf(METHODS)]
 PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
 
 
