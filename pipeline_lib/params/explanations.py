@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 ENTRY = "NAME"
 """Stands in a key for the name that an entry has, as in ``datasets.NAME.source``."""
@@ -59,13 +58,13 @@ def sections(root: type[BaseModel]) -> list[Section]:
     Returns:
         Its sections in their order.
     """
-    found = []
+    found, file_schema = [], root.model_json_schema()
     for name, field in root.model_fields.items():
         key = field.alias or name
         entry = _entry_class(field.annotation)
         model = entry or _settings_class(field.annotation)
         if model is None:
-            found.append(Section(key, "", (_key(root, name, field, key),), named_entries=False))
+            found.append(Section(key, "", (_key(root, name, key, file_schema),), named_entries=False))
         else:
             below = tuple(_keys(model, f"{key}.{ENTRY}" if entry else key))
             found.append(Section(key, _summary(model), below, named_entries=entry is not None))
@@ -119,17 +118,18 @@ def _entry_class(annotation: Any) -> type[BaseModel] | None:
 
 
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[Key]:
+    schema = model.model_json_schema()
     for name, field in model.model_fields.items():
         key = f"{prefix}.{field.alias or name}"
         below = _settings_class(field.annotation)
         if below is None:
-            yield _key(model, name, field, key)
+            yield _key(model, name, key, schema)
         else:
             yield from _keys(below, key)
 
 
-def _key(model: type[BaseModel], name: str, field: FieldInfo, key: str) -> Key:
-    schema = model.model_json_schema()
+def _key(model: type[BaseModel], name: str, key: str, schema: Mapping[str, Any]) -> Key:
+    field = model.model_fields[name]
     allowed = allowed_values(schema["properties"][field.alias or name], schema.get("$defs", {}))
     default = None if field.is_required() else as_yaml(field.get_default(call_default_factory=True))
     return Key(key, allowed, default, field.description or _attributes(model).get(name, ""))

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, model_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline_lib.backbones.settings import BackboneSettings, ExtractSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.yaml_files import parsed_yaml
 from pipeline_lib.features.settings import FeatureSettings
 from pipeline_lib.images.scenes.settings import SceneSettings
 from pipeline_lib.images.settings import PrepareSettings
@@ -124,7 +124,7 @@ def load_params(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | N
     if not path.is_file():
         raise MissingFileError(f"{path}: not found; run from the folder that holds params.yaml")
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text())
+        raw = parsed_yaml(path.read_text())
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

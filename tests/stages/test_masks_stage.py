@@ -104,6 +104,7 @@ def test_contracam_writes_masks_metrics_and_picture(workspace: Path, repository:
     assert "masks@scenes-moco: 9 images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_bytes_with_and_without_workers(workspace: Path, repository: Path) -> None:
     run(workspace, repository)
     first = written(workspace)

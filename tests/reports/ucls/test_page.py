@@ -139,6 +139,7 @@ def test_the_policy_allows_the_pages_own_script_only(make_facts):
     assert "default-src 'none'" in policy
 
 
+@pytest.mark.slow
 def test_equal_inputs_make_equal_bytes(make_facts, tmp_path):
     pages = []
     for name in ("a", "b"):
@@ -157,6 +158,7 @@ def test_pictures_are_there_with_and_without_labels(make_facts, tmp_path, labels
     assert {path.name for path in tmp_path.iterdir()} == PICTURES
 
 
+@pytest.mark.slow
 def test_thumbnails_shrink_until_the_page_fits_and_the_page_says_so(make_facts):
     facts = make_facts(side=128)
     full = page_of(facts)

@@ -123,6 +123,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     folder = workspace / "reports" / "digits-pixels"
     run_stage(report.run, "report", "Draw pictures.")

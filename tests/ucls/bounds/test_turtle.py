@@ -49,6 +49,7 @@ def test_groups_are_found_from_batches_in_images_that_were_not_trained_on(blobs,
     assert clustering_metrics(labels[400:], fit.predict(held_out)).acc > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_the_entropy_term_keeps_all_classes_and_without_it_one_takes_all(as_features, warm_start):
     # One cloud away from the origin, as a backbone's features are.

@@ -74,6 +74,7 @@ def test_the_files_tell_all_that_their_use_needs(pixels, tmp_path):
     np.testing.assert_allclose(probability.max(axis=1), expected.probability, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_again_and_tells_nothing_of_this_machine(pixels, tmp_path, repository):
     for name in ("one", "two"):
         export.export_onnx(export.without_backbone(pixels.artifact, NAMES), tmp_path / name / "m.onnx", 18)

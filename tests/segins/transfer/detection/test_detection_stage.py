@@ -32,6 +32,7 @@ def names(*prefixes):
     return {prefix + name for prefix in prefixes for name in ("ap", "ap50", "ap75")}
 
 
+@pytest.mark.slow
 def test_the_stage_writes_detections_metrics_and_a_line(run, capsys):
     context = run()
     artifact = open_detections(context.transfer("detection"))
@@ -67,6 +68,7 @@ def test_masks_are_found_in_the_images_pixels(run):
     assert set(artifact.metrics) == names("", "class_agnostic_", "mask_")
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_bytes(run):
     context = run()
     folder = context.transfer("detection")

@@ -52,6 +52,7 @@ class StopError(Exception):
     """Interrupts a training."""
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_uninterrupted_one_bit_by_bit(trainer, tmp_path):
     whole = trainer(masks=True)
     history = whole.run()
