@@ -3,6 +3,8 @@ PYTHON ?= python3
 EXTRA ?= cpu
 # Processes that run tests: one a core, each with one thread.
 WORKERS ?= logical
+# More arguments of pytest, for example: make test ARGS="tests/ucls -k vote"
+ARGS ?=
 VENV := .venv
 ENV := $(VENV)/.complete
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
@@ -19,10 +21,10 @@ repro: $(ENV) ## run both chains on the embedded defaults
 	$(RUN) dvc repro
 
 test: $(ENV) ## run all tests
-	$(PYTEST)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(ENV) ## run the tests that take no more than a second or two
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(ENV) ## check style and types
 	$(RUN) ruff format --check .
