@@ -23,7 +23,7 @@ repro: $(ENV) ## run both chains on the embedded defaults
 test: $(ENV) ## run all tests
 	$(PYTEST) $(ARGS)
 
-test-fast: $(ENV) ## run the tests that take no more than a second or two
+test-fast: $(ENV) ## run the tests that take no more than about a second
 	$(PYTEST) -m "not slow" $(ARGS)
 
 lint: $(ENV) ## check style and types

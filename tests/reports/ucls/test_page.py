@@ -130,6 +130,7 @@ def test_all_text_is_escaped(make_facts):
     assert f"matched with {HOSTILE}" in read.words
 
 
+@pytest.mark.slow
 def test_the_policy_allows_the_pages_own_script_only(make_facts):
     page = page_of(make_facts())
     code = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]

@@ -76,6 +76,7 @@ def test_views_are_made_in_started_processes_too(tmp_path):
         assert torch.equal(here, there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "expected"), [("random", [8, 16, 24]), ("images", [0, 8, 16])])
 def test_parts_of_a_batch_add_up_to_one_step(tmp_path, start, expected):
     trainer = pretrainer(tmp_path, "moco", True, {"queue_start": start}, accumulate=2, epochs=1)
