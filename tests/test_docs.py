@@ -105,6 +105,12 @@ def test_presets_that_are_named_exist(page):
     assert presets(page.read_text()) <= set(PRESETS)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_sets_of_experiments_that_are_run_exist(page):
+    run = re.findall(r"commands\.experiments ([a-z]\w*)", page.read_text())
+    assert set(run) <= set(read_yaml(ROOT / "conf/experiments.yaml")["sets"])
+
+
 def test_every_page_is_led_to_by_another():
     reached = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in links(page.read_text())}
     assert {name(page) for page in PAGES} - {name(page) for page in PAGES if page in reached} <= {"README.md"}
