@@ -27,8 +27,9 @@ _INTRODUCTION = """\
 # Parameters
 
 All keys of [`params.yaml`](../params.yaml), written by `python -m commands.reference` from the settings classes, where
-an explanation is changed. A value is changed in the file, or for one run with `dvc exp run -S key=value`. Numbers in
-parentheses are those of the thesis or of the paper that a method comes from.
+an explanation is changed. A value is changed in the file, or for one run with `dvc exp run -S key=value`. A key that is
+not in the file has the default shown; `-S +key=value` adds it. Numbers in parentheses are those of the thesis or of the
+paper that a method comes from.
 """
 _NOTHING = "–"
 
@@ -60,17 +61,20 @@ def _section(section: Section, values: CommentedMap) -> str:
     if section.named_entries:
         names = ", ".join(f"`{name}`" for name in values.get(section.name, {}))
         lines.append(f"`{ENTRY}` stands for the name of an entry: {names}.\n")
-    last = "default" if section.named_entries else "value"
-    lines += [f"| key | {last} | allowed | what it is |", "| --- | --- | --- | --- |"]
+    lines += ["| key | value | allowed | what it is |", "| --- | --- | --- | --- |"]
     for key in section.keys:
-        value = _default(key) if section.named_entries else f"`{as_yaml(_value(key.name, values))}`"
-        row = (f"`{key.name}`", value, key.allowed, _explanation(key, values) or _NOTHING)
+        row = (f"`{key.name}`", _value(key, values), key.allowed, _explanation(key, values) or _NOTHING)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |")
     return "\n".join(lines)
 
 
-def _default(key: Key) -> str:
-    return "required" if key.default is None else f"`{key.default}`"
+def _value(key: Key, values: CommentedMap) -> str:
+    """The value in the file, or what holds where it has none."""
+    steps = list(_steps(key.name, values))
+    if len(steps) == key.name.count(".") + 1:
+        level, part = steps[-1]
+        return f"`{as_yaml(level[part])}`"
+    return "required" if key.default is None else f"default `{key.default}`"
 
 
 def _explanation(key: Key, values: CommentedMap) -> str:
@@ -91,11 +95,6 @@ def _steps(key: str, values: CommentedMap) -> Iterator[tuple[CommentedMap, str]]
             return
         yield level, part
         level = level[part]
-
-
-def _value(key: str, values: CommentedMap) -> Any:
-    level, part = list(_steps(key, values))[-1]
-    return level[part]
 
 
 def _comment(key: str, values: CommentedMap) -> str:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from pipeline_lib.base.yaml_files import read_yaml
+from pipeline_lib.params.explanations import sections
+from pipeline_lib.params.params import Params
 from pipeline_lib.params.presets import load_presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 PARAMETERS = read_yaml(ROOT / "params.yaml")
+DECLARED = {key.name for section in sections(Params) for key in section.keys}
 PRESETS = load_presets(ROOT / "conf/presets.yaml").by_name
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
@@ -54,23 +57,36 @@ def modules(text: str) -> set[str]:
     return {found for found in re.findall(r"python -m ([\w.]+)", text) if not found.endswith(".")}
 
 
-def keys(text: str) -> set[str]:
-    """Keys of params.yaml that are set or named; placeholders such as ``key`` and NAME are left out."""
-    found = set(re.findall(r"(?:-S|--set)[ =]['\"]?([\w.]+)=", text))
+def set_keys(text: str) -> set[str]:
+    """Keys that are set with ``-S``: one of params.yaml, or with a ``+`` before it one that is not there."""
+    found = set(re.findall(r"(?:-S|--set)[ =]['\"]?(\+?[\w.]+)=", text))
+    return found - {"key", "+key"}
+
+
+def named_keys(text: str) -> set[str]:
+    """Keys that are named; those with a placeholder such as NAME are left out."""
+    found = set()
     for code in CODE.findall(FENCED.sub("", text)):
         named = re.fullmatch(r"([a-z]\w*(?:\.\w+)+)(?:=.*|: .*)?", code)
         if named and named[1].split(".")[0] in PARAMETERS and not named[1].endswith((".py", ".json", ".md", ".yaml")):
             found.add(named[1])
-    return {key for key in found if key != "key" and not re.search(r"\b[A-Z]+\b", key)}
+    return {key for key in found if not re.search(r"\b[A-Z]+\b", key)}
 
 
-def is_a_key(key: str) -> bool:
+def is_in_the_file(key: str) -> bool:
     level = PARAMETERS
     for part in key.split("."):
         if not isinstance(level, dict) or part not in level:
             return False
         level = level[part]
     return True
+
+
+def unknown_keys(text: str) -> set[str]:
+    given = {key for key in set_keys(text) if not key.startswith("+")}
+    added = {key.removeprefix("+") for key in set_keys(text) - given}
+    unknown = {key for key in given if not is_in_the_file(key)} | {f"+{key}" for key in added - DECLARED}
+    return unknown | {key for key in named_keys(text) - DECLARED if not is_in_the_file(key)}
 
 
 def presets(text: str) -> set[str]:
@@ -95,9 +111,7 @@ def test_modules_that_are_started_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_parameters_that_are_named_exist(page):
-    if page.name == "parameters.md":
-        pytest.skip("entries have keys there that need not be set")
-    assert [key for key in sorted(keys(page.read_text())) if not is_a_key(key)] == []
+    assert unknown_keys(page.read_text()) == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -108,7 +122,8 @@ def test_presets_that_are_named_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_sets_of_experiments_that_are_run_exist(page):
     run = re.findall(r"commands\.experiments ([a-z]\w*)", page.read_text())
-    assert set(run) <= set(read_yaml(ROOT / "conf/experiments.yaml")["sets"])
+    known = read_yaml(ROOT / "conf/experiments.yaml")["sets"] if run else {}
+    assert set(run) <= set(known)
 
 
 def test_every_page_is_led_to_by_another():
@@ -130,9 +145,10 @@ def test_what_is_wrong_is_found(tmp_path):
     ]
     text = (
         "`python -m stages.knn --data x`, `python -m stages.<stage>`, `-S 'knn.threshold=0.3'` -S knn.treshold=1\n"
+        "-S key=value, -S +knn.gone=1, -S datasets.digits.labels=none, -S +knn.threshold=1, `checkpoints.NAME.path`\n"
         "`knn.index=IVF1024,Flat`, `knn.gone`, `datasets.NAME.classes`, `metrics/knn.json`, `commands.preset`\n"
         "`python -m commands.preset temi`, --preset gone, `thesis-gone`"
     )
     assert modules(text) == {"stages.knn", "commands.preset"}
-    assert {key for key in keys(text) if not is_a_key(key)} == {"knn.treshold", "knn.gone"}
+    assert unknown_keys(text) == {"knn.treshold", "knn.gone", "+knn.gone", "datasets.digits.labels"}
     assert presets(text) - set(PRESETS) == {"gone", "thesis-gone"}

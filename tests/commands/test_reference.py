@@ -35,6 +35,7 @@ class First(Settings):
     """
 
     known: float
+    absent: bool = False
     commented: tuple[int, int]
     nothing: str
     last: str | None
@@ -65,7 +66,8 @@ def test_explanations_are_those_of_the_class_or_else_the_comment_at_the_line():
     assert "| `first.commented` | `[1, 2]` | list of 2 (whole number) | small \\| large |\n" in text
     assert "| `first.nothing` | `auto` | text | – |\n" in text
     assert "| `first.last` | `null` | `null` or text | the end |\n" in text
-    assert "| `other.NAME.size` | `3` | whole number | – |\n" in text
+    assert "| `first.absent` | default `false` | `true`, `false` | – |\n" in text
+    assert "| `other.NAME.size` | default `3` | whole number | – |\n" in text
     assert "| `other.NAME.name` | required | text | What it is called. |\n" in text
 
 
@@ -76,7 +78,7 @@ def test_every_row_has_the_columns_of_its_table(repository):
 
 
 def test_keys_without_any_explanation_are_named():
-    assert unexplained(Root, values()) == ["first.nothing", "other.NAME.size"]
+    assert unexplained(Root, values()) == ["first.absent", "first.nothing", "other.NAME.size"]
 
 
 @pytest.fixture
