@@ -8,7 +8,8 @@ ARGS ?=
 VENV := .venv
 ENV := $(VENV)/.complete
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-PYTEST := $(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 --dist=loadscope
+PYTEST := $(RUN) OMP_NUM_THREADS=1 python -m pytest --numprocesses=$(WORKERS) --maxprocesses=8 \
+	--dist=loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test test-fast lint format deps docs check clean-env

@@ -35,7 +35,12 @@ Section = TypeVar("Section", bound=BaseModel)
 
 
 class Params(Settings):
-    """The whole of ``params.yaml``; each section is declared in the folder where it acts."""
+    """The whole of ``params.yaml``; each section is declared in the folder where it acts.
+
+    Attributes:
+        launcher: Command that starts the stages whose work is spread over processes: ``python``, or for example
+            ``torchrun --standalone --nproc-per-node=2``.
+    """
 
     suite: Suite
     segins_suite: SegInsSuite
