@@ -77,6 +77,10 @@ def test_every_row_has_the_columns_of_its_table(repository):
     assert {row.replace("\\|", "").count("|") for row in rows} == {5}
 
 
+def test_every_key_of_the_repository_is_explained(repository):
+    assert unexplained(Params, YAML().load((repository / "params.yaml").read_text())) == []
+
+
 def test_keys_without_any_explanation_are_named():
     assert unexplained(Root, values()) == ["first.absent", "first.nothing", "other.NAME.size"]
 
