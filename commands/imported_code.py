@@ -100,5 +100,6 @@ def _files(name: str, root: Path) -> Iterator[Path]:
 
 def runs_code(module: Path) -> bool:
     """Whether importing a module does anything: an ``__init__`` file that holds a docstring only does not."""
-    body = ast.parse(module.read_text()).body
-    return module.name != "__init__.py" or not all(isinstance(part, ast.Expr) for part in body)
+    if module.name != "__init__.py":
+        return True
+    return not all(isinstance(part, ast.Expr) for part in ast.parse(module.read_text()).body)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,21 @@ def unknown_name(name: str, known: Iterable[str]) -> str:
     return f"unknown; {f'did you mean {close[0]}? ' if close else ''}allowed: {', '.join(names)}"
 
 
+def parsed_yaml(text: str) -> Any:
+    """Content of YAML 1.2, as DVC reads it: ``1e-05`` is a number there and a string in YAML 1.1.
+
+    Raises:
+        YAMLError: It is no YAML.
+    """
+    return copy.deepcopy(_parsed(text))
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
+    # A file is often read again with other changes to it, and parsing takes most of the time.
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def read_yaml(path: Path) -> Any:
     """Content of a YAML 1.2 file.
 
@@ -34,7 +51,7 @@ def read_yaml(path: Path) -> Any:
     if not path.is_file():
         raise MissingFileError(f"{path}: not found; run from the root of the repository")
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text())
+        return parsed_yaml(path.read_text())
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError, create_model, model_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline_lib.backbones.settings import BackboneSettings, ExtractSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.yaml_files import parsed_yaml
 from pipeline_lib.features.settings import FeatureSettings
 from pipeline_lib.images.scenes.settings import SceneSettings
 from pipeline_lib.images.settings import PrepareSettings
@@ -39,6 +39,10 @@ class Sections(Settings):
     """The whole of ``params.yaml`` but for the sections of the pretraining methods.
 
     Each section is declared in the folder where it acts.
+
+    Attributes:
+        launcher: Command that starts the stages whose work is spread over processes: ``python``, or for example
+            ``torchrun --standalone --nproc-per-node=2``.
     """
 
     suite: Suite
@@ -150,7 +154,7 @@ def load_params(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | N
     if not path.is_file():
         raise MissingFileError(f"{path}: not found; run from the folder that holds params.yaml")
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text())
+        raw = parsed_yaml(path.read_text())
     except YAMLError as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):

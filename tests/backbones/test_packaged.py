@@ -37,6 +37,7 @@ def test_a_package_that_is_not_installed_says_how_to_install_it(monkeypatch: pyt
         packaged_file(CONFIG)
 
 
+@pytest.mark.slow
 def test_the_packaged_weights_recognise_real_images(real_data_dir: Path) -> None:
     pytest.importorskip(PACKAGE, reason="the package with EfficientNet-Lite0's weights is not installed")
     table = pd.read_parquet(real_data_dir / "caltech10-small" / "caltech10-small.parquet")

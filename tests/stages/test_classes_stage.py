@@ -64,6 +64,7 @@ def run(folder):
     return json.loads(written[2].read_text()), [path.read_bytes() for path in written]
 
 
+@pytest.mark.slow
 def test_auto_finds_the_planted_classes_and_makes_the_same_again(workspace, capsys):
     set_classes(workspace, "auto")
     metrics, content = run(workspace)

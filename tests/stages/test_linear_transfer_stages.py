@@ -101,6 +101,7 @@ def test_linear_evaluation_writes_its_measures(workspace, repository):
     assert run(linear_eval, workspace, repository) == measures
 
 
+@pytest.mark.slow
 def test_segmentation_writes_measures_pictures_and_layers(workspace, repository):
     measures = run(segmentation, workspace, repository)
     for mode in ("frozen", "fine_tuned"):
@@ -119,6 +120,7 @@ def test_segmentation_writes_measures_pictures_and_layers(workspace, repository)
     assert written(workspace) == first
 
 
+@pytest.mark.slow
 def test_an_interrupted_segmentation_goes_on_to_the_same_bytes(workspace, repository, monkeypatch, capsys):
     run(segmentation, workspace, repository)
     expected = written(workspace)

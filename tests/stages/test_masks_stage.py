@@ -104,6 +104,7 @@ def test_contracam_writes_masks_metrics_and_picture(workspace: Path, repository:
     assert "masks@scenes-moco: 9 images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_bytes_with_and_without_workers(workspace: Path, repository: Path) -> None:
     run(workspace, repository)
     first = written(workspace)
@@ -111,11 +112,13 @@ def test_equal_settings_give_equal_bytes_with_and_without_workers(workspace: Pat
     assert written(workspace) == first
 
 
+@pytest.mark.slow
 def test_without_a_projector_the_metrics_say_so(workspace: Path, repository: Path) -> None:
     write_baseline(workspace / "data/checkpoints/scenes/moco-baseline", with_projector=False)
     assert run(workspace, repository)[0]["embedding"] == "pooled_features"
 
 
+@pytest.mark.slow
 def test_tokencut_takes_a_vision_transformer(workspace: Path, repository: Path) -> None:
     measures, context = run(workspace, repository, source="tokencut", backbone="tiny", longest_side=28, **TINY_VIT)
     assert (measures["backbone"], measures["projection"]) == ("tiny", "value")
@@ -124,6 +127,7 @@ def test_tokencut_takes_a_vision_transformer(workspace: Path, repository: Path) 
     assert made.mask(0).shape == (20, 28)
 
 
+@pytest.mark.slow
 def test_colours_need_no_network_and_find_an_object_that_stands_out(workspace: Path, repository: Path) -> None:
     measures, _ = run(workspace, repository, source="colours")
     assert measures["similarity"] == 0.9

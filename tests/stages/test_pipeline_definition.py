@@ -7,9 +7,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from commands.deps import code_deps
+from pipeline_lib.base.yaml_files import read_yaml
 from pipeline_lib.params.params import Params, load_params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ HINTS = ("ablation", "segins_experiments")
 
 
 def definition() -> dict:
-    return YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())
+    return read_yaml(ROOT / "dvc.yaml")
 
 
 def stage_names() -> list[str]:

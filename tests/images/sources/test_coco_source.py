@@ -164,6 +164,7 @@ def test_coco_problems_are_named_in_one_line(write: Callable[..., Path], tmp_pat
         open_source("coco", tmp_path)
 
 
+@pytest.mark.slow
 def test_real_coco(real_data_dir: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(real_data_dir / "coco-small" / "coco-small.zip") as archive:
         archive.extractall(tmp_path)

@@ -218,6 +218,7 @@ def test_real_voc(real_data_dir: Path, tmp_path: Path) -> None:
     assert masks == counts["objects_with_mask"] == 115
 
 
+@pytest.mark.slow
 def test_real_images_in_voc_s_layout(real_data_dir: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(real_data_dir / "voclike-coco" / "voclike-coco-dev.zip") as archive:
         archive.extractall(tmp_path / "raw")

@@ -131,6 +131,7 @@ def test_images_of_any_mode(tmp_path, mode):
     assert (np.asarray(Image.open(tmp_path / "p.png")) == 0).all(axis=2).sum() >= 3 * SIDE**2
 
 
+@pytest.mark.slow
 def test_even_noise_stays_below_the_size_and_white_stays_white(tmp_path):
     rng = np.random.default_rng(0)
     rows = cluster_rows(np.repeat(np.arange(25), 12), np.ones(300), 25)

@@ -74,6 +74,7 @@ def test_page_tells_everything_and_escapes_it(facts):
     assert len(page) < 1_000_000
 
 
+@pytest.mark.slow
 def test_page_says_where_labels_made_the_masks(facts):
     assert "No labels are used in pretraining or for the masks" in segins_page(facts)
     true = dataclasses.replace(facts, masks={"moco": MASKS | {"source": "oracle"}})

@@ -130,6 +130,7 @@ def test_all_text_is_escaped(make_facts):
     assert f"matched with {HOSTILE}" in read.words
 
 
+@pytest.mark.slow
 def test_the_policy_allows_the_pages_own_script_only(make_facts):
     page = page_of(make_facts())
     code = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
@@ -139,6 +140,7 @@ def test_the_policy_allows_the_pages_own_script_only(make_facts):
     assert "default-src 'none'" in policy
 
 
+@pytest.mark.slow
 def test_equal_inputs_make_equal_bytes(make_facts, tmp_path):
     pages = []
     for name in ("a", "b"):
@@ -157,6 +159,7 @@ def test_pictures_are_there_with_and_without_labels(make_facts, tmp_path, labels
     assert {path.name for path in tmp_path.iterdir()} == PICTURES
 
 
+@pytest.mark.slow
 def test_thumbnails_shrink_until_the_page_fits_and_the_page_says_so(make_facts):
     facts = make_facts(side=128)
     full = page_of(facts)

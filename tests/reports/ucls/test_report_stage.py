@@ -123,6 +123,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     folder = workspace / "reports" / "digits-pixels"
     run_stage(report.run, "report", "Draw pictures.")
@@ -140,6 +141,7 @@ def test_stage_writes_page_and_pictures_and_the_same_again(workspace, capsys):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
+@pytest.mark.slow
 def test_bounds_are_shown_where_they_were_computed(workspace):
     write_json(workspace / "metrics" / "digits-pixels" / "bounds.json", {"turtle_acc": 0.625})
     run_stage(report.run, "report", "Draw pictures.")

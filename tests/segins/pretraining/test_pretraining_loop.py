@@ -14,6 +14,7 @@ from pipeline_lib.segins.pretraining.rates import cosine_rate, set_rates
 METHODS = pytest.mark.parametrize("method", ["simsiam", "moco"])
 
 
+@pytest.mark.slow
 @METHODS
 @pytest.mark.parametrize("segins", [False, True])
 def test_a_run_resumed_from_any_step_ends_with_the_same_bits(tmp_path, method, segins):
@@ -39,6 +40,7 @@ def test_a_run_resumed_from_any_step_ends_with_the_same_bits(tmp_path, method, s
         assert again.history == whole.history
 
 
+@pytest.mark.slow
 @METHODS
 def test_worker_processes_and_memory_change_nothing(tmp_path, method):
     one, other = pretrainer(tmp_path, method), pretrainer(tmp_path, method, machine={"workers": 2, "memory_gb": 0.0})
@@ -74,6 +76,7 @@ def test_views_are_made_in_started_processes_too(tmp_path):
         assert torch.equal(here, there)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "expected"), [("random", [8, 16, 24]), ("images", [0, 8, 16])])
 def test_parts_of_a_batch_add_up_to_one_step(tmp_path, start, expected):
     trainer = pretrainer(tmp_path, "moco", True, {"queue_start": start}, accumulate=2, epochs=1)

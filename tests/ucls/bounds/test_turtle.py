@@ -41,6 +41,7 @@ def test_separated_groups_are_found_whatever_their_numbers(blobs, warm_start, sc
     assert clustering_metrics(labels, fit.predict(train)).acc > 0.98
 
 
+@pytest.mark.slow
 def test_groups_are_found_from_batches_in_images_that_were_not_trained_on(blobs, as_features):
     both, labels = blobs(600, 4)
     train, held_out = as_features(both.array[:400]), as_features(both.array[400:])
@@ -49,6 +50,7 @@ def test_groups_are_found_from_batches_in_images_that_were_not_trained_on(blobs,
     assert clustering_metrics(labels[400:], fit.predict(held_out)).acc > 0.98
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_the_entropy_term_keeps_all_classes_and_without_it_one_takes_all(as_features, warm_start):
     # One cloud away from the origin, as a backbone's features are.
@@ -127,6 +129,7 @@ def test_repeats_for_a_seed_and_differs_for_another(blobs):
     assert (first != other).any()
 
 
+@pytest.mark.slow
 def test_columns_that_do_not_vary_change_no_label(blobs, as_features):
     train, labels = blobs(200, 4)
     wider = as_features(np.concatenate([train.array, np.full((200, 2), 7.3)], axis=1))

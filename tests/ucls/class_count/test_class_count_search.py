@@ -33,6 +33,7 @@ def test_many_planted_classes_are_found_nearly(planted):
     assert 90 <= scored(rows, min=70, max=140, restarts=2).classes <= 110
 
 
+@pytest.mark.slow
 def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows):
     rows, _ = planted(7, 80)
     shuffled = as_rows(rows.values[np.random.default_rng(5).permutation(rows.count)])
@@ -43,6 +44,7 @@ def test_another_order_of_rows_changes_neither_choice_nor_curve(planted, as_rows
     assert max(close) < 0.08
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_scores_and_a_sample_is_looked_at(planted):
     rows, _ = planted(5, 400)
     first = scored(rows, max=10, sample=600)
@@ -64,6 +66,7 @@ def test_grid_rises_from_end_to_end_without_wide_gaps(low, high):
     assert all(1 <= b - a <= max(1, a / 10) for a, b in pairwise(grid))
 
 
+@pytest.mark.slow
 def test_candidates_around_the_best_are_all_tried(planted):
     rows, _ = planted(25, 40, noise=0.4)
     found = scored(rows, max=40)

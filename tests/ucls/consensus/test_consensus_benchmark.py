@@ -3,7 +3,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_small_run_prints_a_table_and_writes_the_rows(repository, tmp_path):
     sizes = ["--images", "600", "--heads", "8", "--classes", "6", "--confused", "0", "--hgpa-pin-limit", "10"]
     done = subprocess.run(

@@ -25,6 +25,7 @@ def test_pieces_of_a_class_are_merged(same_partition):
     assert same_partition(merged, planted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact_limit", [10_000, 0])
 def test_unbalanced_classes_need_merging(accuracy, exact_limit):
     assignments, planted = planted_ensemble(3000, 30, 10, imbalance=20, seed=1)

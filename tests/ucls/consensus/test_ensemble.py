@@ -93,6 +93,7 @@ def test_few_images(images):
     assert ((result.agreement > 0) & (result.agreement <= 1)).all()
 
 
+@pytest.mark.slow
 def test_unbalanced_classes(accuracy):
     assignments, planted = planted_ensemble(4000, 30, 10, imbalance=20, seed=7)
     result = build_consensus(assignments, 10)

@@ -102,6 +102,7 @@ def test_an_interruption_ends_with_one_line_and_exit_code_130(pixels, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_export_says_where_it_is_and_how_close(pixels, tmp_path, capsys):
     path = tmp_path / "head.onnx"
     main(["export", "--model", str(pixels.folder), "--without-backbone", "--output", str(path)])

@@ -54,6 +54,7 @@ def test_the_classifier_alone_takes_features(pixels, tmp_path):
     assert onnx.load(path).opset_import[0].version == 20
 
 
+@pytest.mark.slow
 def test_the_files_tell_all_that_their_use_needs(pixels, tmp_path):
     """The val images go through onnxruntime with nothing but the two files at hand."""
     model = load_model(pixels.artifact)
@@ -74,6 +75,7 @@ def test_the_files_tell_all_that_their_use_needs(pixels, tmp_path):
     np.testing.assert_allclose(probability.max(axis=1), expected.probability, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_file_is_the_same_again_and_tells_nothing_of_this_machine(pixels, tmp_path, repository):
     for name in ("one", "two"):
         export.export_onnx(export.without_backbone(pixels.artifact, NAMES), tmp_path / name / "m.onnx", 18)
@@ -106,6 +108,7 @@ def test_a_model_that_cannot_be_exported_leaves_the_old_file(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
 
 
+@pytest.mark.slow
 def test_a_file_whose_results_differ_is_not_written(pixels, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
     with pytest.raises(UserError, match=r"m\.onnx: probabilities of onnxruntime differ from torch's by"):
@@ -113,6 +116,7 @@ def test_a_file_whose_results_differ_is_not_written(pixels, tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_weights_of_large_models_lie_in_a_file_beside(pixels, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_LARGEST_SINGLE_FILE", 100)
     path = tmp_path / "m.onnx"

@@ -32,6 +32,7 @@ def names(*prefixes):
     return {prefix + name for prefix in prefixes for name in ("ap", "ap50", "ap75")}
 
 
+@pytest.mark.slow
 def test_the_stage_writes_detections_metrics_and_a_line(run, capsys):
     context = run()
     artifact = open_detections(context.transfer("detection"))
@@ -50,6 +51,7 @@ def test_the_stage_writes_detections_metrics_and_a_line(run, capsys):
     assert "detection@squares-random-squares: 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_masks_are_found_in_the_images_pixels(run):
     context = run(masks=True, metric="coco", score_threshold=0.0, detections=3, test_images=2)
     artifact = open_detections(context.transfer("detection"))
@@ -67,6 +69,7 @@ def test_masks_are_found_in_the_images_pixels(run):
     assert set(artifact.metrics) == names("", "class_agnostic_", "mask_")
 
 
+@pytest.mark.slow
 def test_equal_settings_give_equal_bytes(run):
     context = run()
     folder = context.transfer("detection")
@@ -112,7 +115,12 @@ def with_objects(squares, changes):
         (lambda n: {"mask": None} if n == 7 else {}, {"masks": True}, "detection.masks = true: not every object of"),
         (lambda n: {"crowd": n == 3}, {}, "detection.metric = voc_area: .* crowd regions, .* use coco"),
         (lambda n: {"crowd": n < 6}, {"metric": "coco"}, "no image of the train split has a box"),
-        (lambda n: {"label": -1} if n > 5 else {}, {}, "none of the 4 tested images has an object"),
+        pytest.param(
+            lambda n: {"label": -1} if n > 5 else {},
+            {},
+            "none of the 4 tested images has an object",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_unusable_objects_are_refused_in_one_line(run, squares, changes, settings_changed, message):

@@ -52,6 +52,7 @@ class StopError(Exception):
     """Interrupts a training."""
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_an_uninterrupted_one_bit_by_bit(trainer, tmp_path):
     whole = trainer(masks=True)
     history = whole.run()
@@ -73,6 +74,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one_bit_by_bit(trainer, tmp_path
     assert {"objectness", "proposal_box", "class", "box", "mask"} <= set(history[-1])
 
 
+@pytest.mark.slow
 def test_the_backbone_starts_from_the_checkpoint_and_the_rest_from_the_seed(trainer, squares):
     first, second = trainer().detector.state_dict(), trainer().detector.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -131,6 +131,7 @@ def test_the_linear_layer_that_is_kept_takes_features_as_they_are():
     torch.testing.assert_close(segmenter(images), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_size_of_features_does_not_change_a_standardised_training(data):
     losses = []
     for factor in (1.0, 1000.0):
@@ -169,6 +170,7 @@ def test_a_frozen_backbone_does_not_move(data, frozen):
     assert not torch.equal(layer, training.segmenter.classifier.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_resumed_training_ends_with_the_same_weights(data, frozen):
     section = settings(scaling="standardise")
@@ -192,6 +194,7 @@ def copied(state):
     return torch.load(stream, weights_only=True)
 
 
+@pytest.mark.slow
 def test_halves_are_learned_and_the_artifact_holds_them(data, tmp_path):
     section = settings(iterations=40, learning_rate=0.05)
     training, fabric = trainer(data, section, False)
