@@ -14,6 +14,8 @@ from pipeline_lib.params.presets import load_presets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+# The names on docs/adding.md are those of toys, which tests/test_adding.py writes and runs.
+NAMING = [page for page in PAGES if page.name != "adding.md"]
 PARAMETERS = read_yaml(ROOT / "params.yaml")
 DECLARED = {key.name for section in sections(Params) for key in section.keys}
 PRESETS = load_presets(ROOT / "conf/presets.yaml").by_name
@@ -100,7 +102,7 @@ def test_links_lead_to_files_and_headings(page):
     assert list(broken_links(page)) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", NAMING, ids=name)
 def test_modules_that_are_started_exist(page):
     own = ("pipeline_lib", "stages", "commands", "benchmarks")
     for module in modules(page.read_text()):
@@ -109,7 +111,7 @@ def test_modules_that_are_started_exist(page):
         assert found if module.split(".")[0] in own else find_spec(module), f"{module}: no such module"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", NAMING, ids=name)
 def test_parameters_that_are_named_exist(page):
     assert unknown_keys(page.read_text()) == set()
 
