@@ -60,28 +60,28 @@ def test_silhouette_follows_its_definition():
         a = distance[i, own].mean()
         b = min(distance[i, labels == c].mean() for c in set(labels) - {labels[i]})
         values.append((b - a) / max(a, b))
-    assert sampled_silhouette(ArrayFeatures(x), labels, 100, 0) == pytest.approx(np.mean(values), abs=1e-5)
+    assert sampled_silhouette(ArrayFeatures(x), labels, sample=100, seed=0) == pytest.approx(np.mean(values), abs=1e-5)
 
 
 def test_silhouette_reads_its_sample_only_and_repeats_for_a_seed():
     rng = np.random.default_rng(4)
     features = ArrayFeatures(rng.standard_normal((500, 4)))
     labels = rng.integers(3, size=500)
-    first = sampled_silhouette(features, labels, 60, 7)
+    first = sampled_silhouette(features, labels, sample=60, seed=7)
     assert features.largest == 60
-    assert sampled_silhouette(features, labels, 60, 7) == first
-    assert sampled_silhouette(features, labels, 60, 8) != first
+    assert sampled_silhouette(features, labels, sample=60, seed=7) == first
+    assert sampled_silhouette(features, labels, sample=60, seed=8) != first
 
 
 @pytest.mark.parametrize("labels", [np.zeros(9, int), np.arange(9)])
 def test_silhouette_of_one_cluster_or_of_singletons_is_undefined(labels):
-    assert sampled_silhouette(ArrayFeatures(np.eye(9)), labels, 9, 0) is None
+    assert sampled_silhouette(ArrayFeatures(np.eye(9)), labels, sample=9, seed=0) is None
 
 
 def test_unfitting_arguments_are_refused(heads):
     with pytest.raises(UserError):
         mean_pairwise_nmi(heads[0])
     with pytest.raises(UserError):
-        sampled_silhouette(ArrayFeatures(np.eye(4)), np.zeros(3, int), 4, 0)
+        sampled_silhouette(ArrayFeatures(np.eye(4)), np.zeros(3, int), sample=4, seed=0)
     with pytest.raises(UserError):
-        sampled_silhouette(ArrayFeatures(np.eye(4)), np.arange(4), 1, 0)
+        sampled_silhouette(ArrayFeatures(np.eye(4)), np.arange(4), sample=1, seed=0)
