@@ -1,5 +1,6 @@
 """The recipes of docs/adding.md, word for word, in a copy of the repository: what they cost, and that they run."""
 
+import io
 import json
 import os
 import re
@@ -121,8 +122,10 @@ def write_toy_images(folder: Path) -> None:
         for number, split in enumerate(["train"] * 24 + ["val"] * 8):
             label = number % 2
             pixels = rng.integers(100 * label, 100 * label + 100, (40, 44, 3), dtype=np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, format="PNG")
             name = ["dark", "bright"][label]
-            writer.add(number, split, image=encode_png(pixels), label=label, class_name=name)
+            writer.add(number, split, image=buffer.getvalue(), label=label, class_name=name)
 
 
 @pytest.mark.slow
@@ -200,12 +203,12 @@ def test_a_consensus_method_is_one_new_file_and_its_registry(tmp_path):
     assert_costs(copy, [f"{consensus}/medoid.py"], [f"{consensus}/methods.py"])
     copy.set(consensus__methods=["medoid", "vote"], consensus__choose="medoid")
     code = """
+import numpy as np
 from pipeline_lib.params.params import load_params
 from pipeline_lib.ucls.consensus.ensemble import build_consensus
 from pipeline_lib.ucls.consensus.methods import DEFAULT_METHODS
-from pipeline_lib.ucls.consensus.planted import planted_ensemble
 section = load_params().consensus
-assignments, _ = planted_ensemble(300, 5, 4, seed=0)
+assignments = np.random.default_rng(0).integers(0, 4, (5, 300))
 result = build_consensus(assignments, 4, methods=section.methods, choose=section.choose)
 print(*result.methods, result.chosen, result.methods["medoid"].note[:4], *DEFAULT_METHODS)
 assert any((result.labels == labels).all() for labels in assignments)
