@@ -20,7 +20,6 @@ from pipeline_lib.artifacts.checkpoint import open_checkpoint
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import write_masks
-from pipeline_lib.images.sources.array_sets import encode_png
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("pipeline_lib", "stages", "commands", "conf", "params.yaml", "dvc.yaml")
