@@ -54,6 +54,7 @@ def values(row, seed, *keys):
     return [row.runs[seed].get(key) for key in keys]
 
 
+@pytest.mark.slow
 def test_all_rows_and_seeds_are_run_and_reported_after_each(toy, capsys):
     execution = toy.execution(STARTS, seeds=2)
     assert run(execution) == [1, 2, 3, 4, 5, 6]
@@ -97,6 +98,7 @@ def test_rows_and_evaluations_can_be_chosen(toy):
     assert not [call for call in toy.calls() if call.startswith("detection")]
 
 
+@pytest.mark.slow
 def test_seeds_share_what_draws_nothing_and_rows_without_blocks_are_left_out(toy, capsys):
     execution = toy.execution(THRESHOLDS, seeds=2)
     run(execution)

@@ -150,6 +150,7 @@ Runs(Path(), Path("scratch")).values([Path("metrics/digits-pixels/similarity.jso
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_its_stage_and_goes_on_after_what_was_finished(toy, repository):
     toy.tell(waits=["similarity"])
     environment = os.environ | {"PYTHONPATH": str(repository)}
