@@ -62,7 +62,7 @@ def extract(folder: Path, name: str, batch_size: int, left_out: int = 0) -> dict
 
 def stored(folder: Path, split: str) -> np.ndarray:
     features = open_features(folder)
-    return features.rows(split, slice(None), list(features.blocks))
+    return features.split(split, tuple(features.blocks)).rows(slice(None))
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -26,7 +26,7 @@ def groups(count, seed):
 
 
 def upper_bound(train, held_out, **changes):
-    arguments = {"columns": COLUMNS, "settings": SETTINGS, "device": torch.device("cpu")} | changes
+    arguments = {"columns": COLUMNS, "settings": SETTINGS, "seed": 0, "device": torch.device("cpu")} | changes
     return upper_bound_linear_probe(
         ArrayFeatures(train[0]), train[1], ArrayFeatures(held_out[0]), held_out[1], **arguments
     )
