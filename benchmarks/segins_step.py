@@ -113,13 +113,16 @@ def measured(
         The times.
     """
     settings, machine, seed = params.pretrain.model_copy(update=changes), params.machine, params.segins_suite.seed
+    memory, workers = machine.memory_bytes, machine.worker_count
     own = params.method_settings(method)
     if isinstance(own, MocoSettings):
         own = own.model_copy(update={"queue": settings.batch_size * 16})
     fabric = runtime.start(machine.device, settings.precision, seed)
-    baseline = Runner(build_pretrainer(fabric, settings, method, own, None, dataset, None, decode, seed, machine))
+    baseline = Runner(
+        build_pretrainer(fabric, settings, method, own, None, dataset, None, decode, seed, memory, workers)
+    )
     segins = Runner(
-        build_pretrainer(fabric, settings, method, own, params.segins, dataset, masks, decode, seed, machine)
+        build_pretrainer(fabric, settings, method, own, params.segins, dataset, masks, decode, seed, memory, workers)
     )
     times: list[tuple[float, float, float]] = []
     for _ in progress(range(warm_up + steps), method, unit="step"):

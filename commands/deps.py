@@ -1,7 +1,8 @@
 """Write the code that each stage of dvc.yaml depends on: ``python -m commands.deps``, or ``--check`` in CI.
 
-DVC does not follow imports. The deps of a stage that lie under ``pipeline_lib/`` and ``stages/`` are exactly what it
-imports; a folder stands for its modules where the stage imports all of them. All other lines stay as they are.
+DVC does not follow imports. The deps of a stage that lie under ``pipeline_lib/`` and ``stages/`` are what it imports,
+but for the plumbing of :mod:`commands.imported_code`, and what declares its parameters; a folder stands for its modules
+where all of them are there. The params of the stage ``check`` are all sections but ``machine``. All other lines stay.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from ruamel.yaml import YAML
 
 from commands.imported_code import imported_code, is_plumbing, resources, runs_code
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.params.params import Params
+from pipeline_lib.segins.pretraining.methods import METHODS
 from stages._context import one_line_errors
 
 PIPELINE = Path("dvc.yaml")
@@ -24,13 +27,16 @@ CODE = ("pipeline_lib/", "stages/")
 UNCONDITIONAL = "check"
 """The stage that checks the parameters themselves: what is plumbing for all others is its work."""
 
+UNTRACKED = "machine"
 
-def code_deps(stage: str, root: Path) -> list[str]:
+
+def code_deps(stage: str, root: Path, params: Iterable[str] = ()) -> list[str]:
     """What a stage depends on, as ``dvc.yaml`` lists it.
 
     Args:
         stage: Name of the stage and of its module.
         root: Root of the repository.
+        params: Keys of ``params.yaml`` that it lists.
 
     Returns:
         Files and folders below ``root``, sorted.
@@ -40,10 +46,33 @@ def code_deps(stage: str, root: Path) -> list[str]:
         # Names are checked without what they name.
         modules = imported_code(module, root, lazily=False)
     else:
-        modules = imported_code(module, root, is_plumbing)
+        modules = tuple({*imported_code(module, root, is_plumbing), *declarations(params, root)})
     code = _with_whole_folders(modules, root)
     read = {folder for folder in resources(modules, root) if not code.intersection(folder.parents)}
     return sorted(path.as_posix() for path in code | read)
+
+
+def declarations(params: Iterable[str], root: Path) -> list[Path]:
+    """Modules that declare sections of ``params.yaml``: DVC does not see the default of a key that is not in the file.
+
+    Args:
+        params: Keys of ``params.yaml``; ``${item.method}`` stands for the sections of all pretraining methods.
+        root: Root of the repository.
+
+    Returns:
+        Files below ``root``.
+    """
+    named = {key.partition(".")[0] for key in params}
+    sections = [*(named & Params.model_fields.keys()), *(METHODS if any(key.startswith("$") for key in named) else ())]
+    annotations = [Params.model_fields[section].annotation for section in sections]
+    classes = [get_args(kind)[1] if get_origin(kind) is dict else kind for kind in annotations]
+    files = {Path(*getattr(found, "__module__", "").split(".")).with_suffix(".py") for found in classes if found}
+    return sorted(path for path in files if (root / path).is_file() and not is_plumbing(path))
+
+
+def checked_sections() -> list[str]:
+    """What the stage that checks the parameters tracks: all sections but that of the machine, which DVC leaves out."""
+    return [name for name in Params.model_fields if name != UNTRACKED]
 
 
 def _with_whole_folders(modules: Iterable[Path], root: Path) -> set[Path]:
@@ -78,15 +107,22 @@ def rewritten(text: str, root: Path) -> str:
     for stage, body in tree["stages"].items():
         if not (root / "stages" / f"{stage}.py").is_file():
             raise UserError(f"dvc.yaml: stages.{stage}: stages/{stage}.py not found")
-        deps = body["deps"]
-        # One by one: a new list would lose the comments.
-        for position in reversed(range(len(deps))):
-            if deps[position].startswith(CODE):
-                del deps[position]
-        deps.extend(code_deps(stage, root))
+        params = body.get("params", [])
+        if stage == UNCONDITIONAL:
+            _replace(params, lambda _: True, checked_sections())
+        listed = [key for key in params if isinstance(key, str)]
+        _replace(body["deps"], lambda dep: dep.startswith(CODE), code_deps(stage, root, listed))
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
+
+
+def _replace(entries: list[str], replaced: Callable[[str], bool], new: Iterable[str]) -> None:
+    """Take some entries of a list away, one by one, and add others: a new list would lose the comments."""
+    for position in reversed(range(len(entries))):
+        if replaced(entries[position]):
+            del entries[position]
+    entries.extend(new)
 
 
 def main() -> None:

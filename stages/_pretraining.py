@@ -27,6 +27,7 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
     """
     section, own = context.params.pretrain, context.params.method_settings(context.method)
     machine, seed = context.params.machine, context.seed
+    memory, workers = machine.memory_bytes, machine.worker_count
     fabric = runtime.start(machine.device, section.precision, seed)
     dataset = open_dataset(context.images())
     settings: dict[str, Any] = {"seed": seed, "pretrain": section.model_dump(), context.method: own.model_dump()}
@@ -34,7 +35,9 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         settings["segins"] = segins.model_dump(by_alias=True)
     inputs = [dataset.folder] if masks is None else [dataset.folder, masks.folder]
     training = ResumableTraining[Timing](context, fabric, settings, inputs)
-    trainer = build_pretrainer(fabric, section, context.method, own, segins, dataset, masks, decode, seed, machine)
+    trainer = build_pretrainer(
+        fabric, section, context.method, own, segins, dataset, masks, decode, seed, memory, workers
+    )
     timing = training.run(trainer)
     if not fabric.is_global_zero:
         return

@@ -45,16 +45,15 @@ def with_labels(
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
         settings = heads.model_copy(update=section.true_neighbor_training())
-        budget = context.params.machine.memory_bytes
+        memory = context.params.machine.memory_bytes
         classes = open_class_count(context.artifact("classes")).classes
         chosen = ChosenRows(train, true.rows)
-        found = upper_bound_heads(fabric, chosen, held_out, true.draw, classes, settings, context.seed, budget)
+        found = upper_bound_heads(fabric, chosen, held_out, true.draw, classes, settings, context.seed, memory)
         measures |= upper_bound_neighbor_measures(found.heads, found.best_head, labels)
     measures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
     if section.linear_probe_iterations:
         every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
-        length = {"iterations": section.linear_probe_iterations}
-        grid = probe.fitted(every.count).model_copy(update=length)
+        grid = probe.fitted(every.count).model_copy(update={"iterations": section.linear_probe_iterations})
         measures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
             every, train_labels, other, labels, every.columns, grid, context.seed, fabric.device
         )

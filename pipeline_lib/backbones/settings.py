@@ -71,7 +71,7 @@ class BackboneSettings(Settings):
     std: Channels | None = None
     blocks: Names | None = None
     last_blocks: Count = 4
-    name: str = "<name>"
+    name: Annotated[str, Field(json_schema_extra={"internal": True})] = "<name>"
 
     def parameter(self, key: str) -> str:
         """Full name of one of these settings, for error messages."""

@@ -18,7 +18,7 @@ class MachineSettings(Settings):
         workers: Processes or threads that decode images beside the training process; 0: none; ``auto``: one for every
             two cores.
         threads: Threads of the neighbour search; ``auto``: one a core.
-        memory_gb: What of features or decoded images may be kept in memory by one stage, GiB; more is read when needed.
+        memory_gb: What of features or decoded images one process may keep in memory, GiB; more is read when needed.
         checkpoint_seconds: Least time between two writes of the state from which an interrupted training goes on.
     """
 

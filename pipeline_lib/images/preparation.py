@@ -90,7 +90,7 @@ def prepare_dataset(
             none. Without effect where it has one.
         limit_per_split: Largest number of images of each split, drawn at random before decoding; None for all.
         seed: Seed of both draws.
-        workers: Threads that decode; the artifact does not depend on it.
+        workers: Threads that decode; 0: none. The artifact does not depend on it.
         made_by: Stage, parameters and seed, for ``meta.json``.
 
     Returns:
@@ -104,8 +104,6 @@ def prepare_dataset(
     """
     if unreadable not in ("skip", "stop"):
         raise UserError(f"data unreadable: got {unreadable!r}, allowed are skip, stop")
-    if workers < 1:
-        raise UserError(f"data workers: got {workers}, allowed are whole numbers from 1")
     choice = choose_images(source.counts, val_fraction, limit_per_split, seed)
     with DatasetWriter(out, source.class_names, source.root, made_by) as writer:
         tally = _write_readable(writer, source, choice, workers, skip=unreadable == "skip")

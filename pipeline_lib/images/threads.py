@@ -18,11 +18,14 @@ def map_in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -
     Args:
         function: Work that leaves the interpreter for the most part, such as decoding.
         items: What it is applied to, taken as threads come free.
-        workers: Number of threads.
+        workers: Number of threads; 0: the work is done in this one.
 
     Yields:
         Each item with its result.
     """
+    if not workers:
+        yield from ((item, function(item)) for item in items)
+        return
     waiting: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:

@@ -120,6 +120,9 @@ def _entry_class(annotation: Any) -> type[BaseModel] | None:
 def _keys(model: type[BaseModel], prefix: str) -> Iterator[Key]:
     schema = model.model_json_schema()
     for name, field in model.model_fields.items():
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("internal"):
+            # The program fills it in.
+            continue
         key = f"{prefix}.{field.alias or name}"
         below = _settings_class(field.annotation)
         if below is None:

@@ -76,6 +76,9 @@ class Sections(Settings):
         backbones = values.get("backbones") if isinstance(values, dict) else None
         if not isinstance(backbones, dict):
             return values
+        for key, facts in backbones.items():
+            if isinstance(facts, dict) and facts.get("name", key) != key:
+                raise ValueError(f"backbones.{key}.name = {facts['name']!r}: the key is the name; leave it out")
         named = {key: {**facts, "name": key} if isinstance(facts, dict) else facts for key, facts in backbones.items()}
         return {**values, "backbones": named}
 

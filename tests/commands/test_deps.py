@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from commands.deps import code_deps, rewritten
+from commands.deps import code_deps, declarations, rewritten
 from commands.imported_code import imported_code, is_plumbing
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.params.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -105,3 +107,21 @@ def test_stages_do_not_depend_on_plumbing():
     modules = imported_code(Path("stages/knn.py"), ROOT, is_plumbing)
     assert not [path for path in modules if is_plumbing(path)]
     assert Path("pipeline_lib/ucls/neighbors/finding.py") in modules
+
+
+def test_what_declares_a_parameter_that_a_stage_lists_is_code_of_it(repository):
+    declared = "pipeline_lib/ucls/neighbors/settings.py"
+    (repository / declared).parent.mkdir(parents=True)
+    (repository / declared).touch()
+    assert declared not in code_deps("two", repository)
+    assert declared in code_deps("two", repository, ["knn", "suite.seed"])
+    assert Path("pipeline_lib/images/sources/settings.py") in declarations(["datasets.${item.data}"], ROOT)
+    assert Path("pipeline_lib/segins/pretraining/methods.py") in declarations(["${item.method}"], ROOT)
+
+
+def test_check_tracks_all_sections_but_that_of_the_machine(repository):
+    text = "stages:\n  check:\n    deps: []\n    params:\n      - knn\n"
+    (repository / "stages/check.py").touch()
+    listed = YAML(typ="safe").load(rewritten(text, repository))["stages"]["check"]["params"]
+    assert listed == [name for name in Params.model_fields if name != "machine"]
+    assert {"knn", "simsiam", "datasets", "launcher"} <= set(listed)

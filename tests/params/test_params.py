@@ -168,6 +168,8 @@ def test_values_that_params_yaml_leaves_out_can_be_set(tmp_path):
 def test_backbones_know_their_keys(repository: Path) -> None:
     backbones = load_params(repository / "params.yaml").backbones
     assert backbones["pixels"].parameter("image_size") == "backbones.pixels.image_size"
+    with pytest.raises(UserError, match=r"backbones\.pixels\.name = 'x': the key is the name; leave it out"):
+        load_params(repository / "params.yaml", {"backbones.pixels.name": "x"})
 
 
 def test_workers_and_threads_follow_the_cores(monkeypatch):

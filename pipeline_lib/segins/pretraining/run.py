@@ -11,7 +11,6 @@ from torch import Tensor
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.masks import Masks
-from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.segins.pretraining.batches import BatchOrder
 from pipeline_lib.segins.pretraining.images import Decode, ImageStore, SplitImages
 from pipeline_lib.segins.pretraining.method import Method, Segmentation, Setup
@@ -80,7 +79,8 @@ def build_pretrainer(
     masks: Masks | None,
     decode: Decode,
     seed: int,
-    machine: MachineSettings,
+    memory: int,
+    workers: int,
 ) -> Pretrainer:
     """A pretraining of a data set, ready to run.
 
@@ -94,7 +94,8 @@ def build_pretrainer(
         masks: Pseudo-masks of its training images; None for the baseline.
         decode: From encoded bytes or a path, and the image's name, to an RGB image.
         seed: Seed of weights, order and views.
-        machine: Workers and memory.
+        memory: Bytes of decoded images that are kept.
+        workers: Processes that decode and crop; 0: this one does.
 
     Returns:
         The pretraining.
@@ -109,13 +110,13 @@ def build_pretrainer(
         train,
         SplitImages(dataset, "train", decode),
         None if masks is None else masks.mask,
-        machine.memory_bytes,
+        memory,
     )
     store.fill()
     side = None if segins is None else branch_side(settings.global_size, segins.stage)
     maker = ViewMaker(store, settings, side, seed)
     monitor = _monitor(fabric, settings, dataset, store, decode)
-    return Pretrainer(fabric, method, settings, own, maker, batches, monitor, machine.worker_count)
+    return Pretrainer(fabric, method, settings, own, maker, batches, monitor, workers)
 
 
 def _monitor(

@@ -99,8 +99,9 @@ class Pretrainer:
 
     @property
     def position(self) -> str:
-        """The epoch that training is in."""
-        return f"in epoch {self.epoch + 1} of {self.settings.epochs}"
+        """The epoch that training is in, or that it has ended."""
+        epochs = self.settings.epochs
+        return f"in epoch {self.epoch + 1} of {epochs}" if self.epoch < epochs else f"after the last of {epochs} epochs"
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""

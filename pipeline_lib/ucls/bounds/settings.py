@@ -19,10 +19,10 @@ class TurtleSettings(Settings):
         learning_rate: Adam's rate for the task encoder.
         inner_learning_rate: Adam's rate for the linear classifier.
         entropy_weight: Weight of the entropy of the mean label.
-        warm_start: The linear classifier goes on from the update before (true) or starts anew (false).
-        scaling: ``none`` takes features as they come; ``standardise`` brings every column to mean 0 and variance 1.
-
-    With ``auto`` both are tried and the labelling that generalises best is kept, as the paper chooses without labels.
+        warm_start: The linear classifier goes on from the update before (true) or starts anew (false); ``auto`` tries
+            both and keeps the labelling that generalises best, as the paper chooses without labels.
+        scaling: ``none`` takes features as they come; ``standardise`` brings every column to mean 0 and variance 1;
+            ``auto`` tries both, likewise.
     """
 
     steps: Annotated[int, Field(ge=0)]

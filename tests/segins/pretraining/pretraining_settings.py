@@ -1,6 +1,5 @@
 """Small settings for the tests of pretraining."""
 
-from pipeline_lib.base.machine import MachineSettings
 from pipeline_lib.segins.pretraining.methods import MocoSettings, SimSiamSettings
 from pipeline_lib.segins.pretraining.settings import PretrainSettings, SegInsSettings
 
@@ -21,11 +20,6 @@ def pretrain_settings(**changes):
         "monitor_images": 16,
     }
     return PretrainSettings(**(values | changes))
-
-
-def machine_settings(**changes):
-    values = {"device": "cpu", "workers": 0, "threads": 1, "memory_gb": 1.0, "checkpoint_seconds": 0.0}
-    return MachineSettings(**(values | changes))
 
 
 def simsiam_settings(**changes):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import torch
 from PIL import Image
-from pretraining_settings import machine_settings, moco_settings, pretrain_settings, segins_settings, simsiam_settings
+from pretraining_settings import moco_settings, pretrain_settings, segins_settings, simsiam_settings
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
@@ -37,7 +37,7 @@ def write_pseudo_masks(folder, dataset):
     return open_masks(folder / "masks")
 
 
-def pretrainer(folder, method, segins=False, own=None, machine=None, **changes):
+def pretrainer(folder, method, segins=False, own=None, memory=1 << 30, workers=0, **changes):
     """A pretraining of the data set of :func:`write_images`, which is made where it is missing."""
     dataset = open_dataset(folder / "images") if (folder / "images").exists() else write_images(folder)
     masks = None
@@ -47,8 +47,7 @@ def pretrainer(folder, method, segins=False, own=None, machine=None, **changes):
     chosen = (simsiam_settings if method == "simsiam" else moco_settings)(**(own or {}))
     fabric = runtime.start("cpu", settings.precision, 0)
     branch = segins_settings() if segins else None
-    computer = machine_settings(**(machine or {}))
-    return build_pretrainer(fabric, settings, method, chosen, branch, dataset, masks, decode, 0, computer)
+    return build_pretrainer(fabric, settings, method, chosen, branch, dataset, masks, decode, 0, memory, workers)
 
 
 def weights(trainer):

@@ -43,7 +43,7 @@ def test_a_run_resumed_from_any_step_ends_with_the_same_bits(tmp_path, method, s
 @pytest.mark.slow
 @METHODS
 def test_worker_processes_and_memory_change_nothing(tmp_path, method):
-    one, other = pretrainer(tmp_path, method), pretrainer(tmp_path, method, machine={"workers": 2, "memory_gb": 0.0})
+    one, other = pretrainer(tmp_path, method), pretrainer(tmp_path, method, workers=2, memory=0)
     one.run()
     other.run()
     assert same_weights(weights(other), weights(one))

@@ -74,6 +74,7 @@ class DetectionTrainer:
         self.history: list[dict[str, Any]] = []
         self._sums: dict[str, Tensor] = {}
         self._summed = 0
+        self._refreshed = False
         optimizer = torch.optim.SGD(parameter_groups(detector), lr=settings.learning_rate, momentum=MOMENTUM)
         self._module, self._optimizer = fabric.setup(detector, optimizer)
 
@@ -91,6 +92,9 @@ class DetectionTrainer:
             "history": self.history,
             "sums": self._sums,
             "summed": self._summed,
+            "refreshed": self._refreshed,
+            "generator": torch.get_rng_state(),
+            "device_generator": torch.cuda.get_rng_state(self.fabric.device) if self._on_cuda else None,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -101,6 +105,11 @@ class DetectionTrainer:
         self.history = state["history"]
         self._sums = {name: value.to(self.fabric.device) for name, value in state["sums"].items()}
         self._summed = state["summed"]
+        self._refreshed = state["refreshed"]
+        # Steps seed the generators themselves; the refresh at the end draws on from the last one.
+        torch.set_rng_state(state["generator"])
+        if self._on_cuda and state["device_generator"] is not None:
+            torch.cuda.set_rng_state(state["device_generator"], self.fabric.device)
 
     def run(self, after: Callable[[Self], None] | None = None) -> list[dict[str, Any]]:
         """Train to the end and take the statistics of batch normalisation anew.
@@ -116,14 +125,21 @@ class DetectionTrainer:
         """
         self.detector.train()
         steps = range(self.iteration, self.settings.iterations)
-        bar = progress(self._batches(steps), "train detector", total=len(steps), unit="step")
-        for batch in bar:
+        # A loader of no steps would draw from the generator too.
+        batches = self._batches(steps) if steps else ()
+        for batch in progress(batches, "train detector", total=len(steps), unit="step"):
             self._step(batch)
             if after is not None:
                 after(self)
-        more = range(self.settings.iterations, self.settings.iterations + self.settings.precise_batches)
-        refresh_statistics(self.detector, self._batches(more), self._forward)
+        if not self._refreshed:
+            more = range(self.settings.iterations, self.settings.iterations + self.settings.precise_batches)
+            refresh_statistics(self.detector, self._batches(more), self._forward)
+            self._refreshed = True
         return self.history
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self.fabric.device.type == "cuda"
 
     def _batches(self, steps: range) -> Any:
         fabric, settings = self.fabric, self.settings

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -72,6 +74,20 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one_bit_by_bit(trainer, tmp_path
         assert torch.equal(a, b), name
     assert [row["iteration"] for row in history] == [1, 2, 3, 4]
     assert {"objectness", "proposal_box", "class", "box", "mask"} <= set(history[-1])
+
+
+def test_an_ended_run_that_is_taken_up_again_stays_as_it_is(trainer):
+    whole = trainer(masks=True)
+    ends = []
+    history = whole.run(after=lambda running: ends.append(copy.deepcopy(running.state())))
+    expected = whole.detector.state_dict()
+    # Once after the last step, before the statistics are taken anew, and once after that.
+    for state in (ends[-1], copy.deepcopy(whole.state())):
+        torch.manual_seed(99)
+        again = trainer(masks=True)
+        again.resume(state)
+        assert again.run() == history
+        assert all(torch.equal(value, expected[name]) for name, value in again.detector.state_dict().items())
 
 
 @pytest.mark.slow
