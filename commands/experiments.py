@@ -8,6 +8,7 @@ from pathlib import Path
 
 from commands.runs.execution import Execution
 from commands.runs.plan import Choice, planned_parts
+from commands.runs.row_settings import without_suites
 from commands.runs.runs import Runs
 from pipeline_lib.experiments.cells import Lookup
 from pipeline_lib.experiments.definitions import Definitions, ExperimentSet, load_definitions
@@ -21,7 +22,6 @@ from stages._context import one_line_errors
 
 REPORTS = Path("reports/experiments")
 SCRATCH = Path("scratch/experiments")
-_SUITES = ("suite", "segins_suite")
 
 
 def arguments() -> argparse.Namespace:
@@ -98,9 +98,7 @@ def made(choice: Choice, execution: Execution, lookup: Lookup) -> dict[str, str]
         Why rows could not be run, by name.
     """
     experiments = lookup.definitions.sets[choice.name]
-    settings = {
-        key: value for key, value in {**choice.presets, **choice.single}.items() if key.split(".")[0] not in _SUITES
-    }
+    settings = without_suites({**choice.presets, **choice.single})
 
     def write(path: Path, parts: list[Part]) -> str:
         return write_report(Report(path, experiments, parts, choice.seeds, settings, execution.remarks), lookup)

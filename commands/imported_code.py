@@ -65,7 +65,7 @@ def resources(modules: tuple[Path, ...], root: Path) -> tuple[Path, ...]:
 @cache
 def _imports(module: Path, root: Path, lazily: bool) -> tuple[Path, ...]:
     tree = ast.parse((root / module).read_text())
-    names = [*_names(tree), *(_lazy_names(tree) if lazily else ())]
+    names = [*_names(tree), *(lazy_names(tree) if lazily else ())]
     return tuple(dict.fromkeys(path for name in names for path in _files(name, root)))
 
 
@@ -79,8 +79,8 @@ def _names(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _lazy_names(tree: ast.Module) -> Iterator[str]:
-    """Modules in strings such as registries hold."""
+def lazy_names(tree: ast.Module) -> Iterator[str]:
+    """Modules in strings such as registries hold: what they name is imported at its first use."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and (named := _LAZY.fullmatch(node.value)):
             yield named[1]

@@ -1,10 +1,11 @@
 """Imports go one way: the layers of docs/architecture.md."""
 
 import ast
-import re
 from pathlib import Path
 
 import pytest
+
+from commands.imported_code import lazy_names
 
 ROOT = Path(__file__).resolve().parents[1]
 # From the ground up. A module may import from layers below its own and from its own folder; folders of one layer do not
@@ -46,10 +47,9 @@ MODULES = modules()
 
 def imports(path: Path, lazily: bool = True) -> set[str]:
     """Modules that a module imports; ``lazily``: also those that a registry in it imports at their first use."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if lazily and isinstance(node, ast.Constant) and re.fullmatch(r"[\w.]+:\w+", str(node.value)):
-            found.add(node.value.partition(":")[0])
+    tree = ast.parse(path.read_text())
+    found = set(lazy_names(tree)) if lazily else set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -40,8 +40,12 @@ def row_settings(run: PlannedRun, planned: PlannedRow) -> dict[str, Any]:
 
 def _start(run: PlannedRun, planned: PlannedRow) -> dict[str, Any]:
     # A preset of a row says how to run it, not what on.
-    below = {key: value for key, value in planned.below.items() if key.split(".")[0] not in _SUITES}
-    return {**run.settings, **below, **run.single}
+    return {**run.settings, **without_suites(planned.below), **run.single}
+
+
+def without_suites(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that do not say what is run on."""
+    return {key: value for key, value in settings.items() if key.split(".")[0] not in _SUITES}
 
 
 def seeded(seed: int) -> dict[str, int]:

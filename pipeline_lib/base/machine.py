@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline_lib.base.settings import Count, DeviceName, Settings
+from pipeline_lib.base.settings import Count, DeviceName, Natural, Settings
 
 
 class MachineSettings(Settings):
@@ -23,7 +23,7 @@ class MachineSettings(Settings):
     """
 
     device: DeviceName
-    workers: Literal["auto"] | Annotated[int, Field(ge=0)]
+    workers: Literal["auto"] | Natural
     threads: Literal["auto"] | Count
     memory_gb: Annotated[float, Field(ge=0)]
     checkpoint_seconds: Annotated[float, Field(ge=0)]

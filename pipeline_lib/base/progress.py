@@ -46,7 +46,7 @@ class Progress:
 
         Args:
             what: Which run it was.
-            found: Its main figures; empty where there are none.
+            found: Its main measures; empty where there are none.
             seconds: Time that its stages took now; 0 where all of them had been made before.
         """
         self._done += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -14,6 +14,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
 
 T = TypeVar("T")
+Default = TypeVar("Default")
 
 
 @cache
@@ -54,6 +55,19 @@ class Registry(Mapping[str, T], Generic[T]):
         entry = self._entries[name]
         found: T = imported(entry) if isinstance(entry, str) else entry
         return found
+
+    @overload
+    def get(self, name: str, /) -> T | None: ...
+
+    @overload
+    def get(self, name: str, /, default: T | Default) -> T | Default: ...
+
+    def get(self, name: str, /, default: Any = None) -> Any:
+        """The thing, or ``default`` where there is none of this name."""
+        # Mapping's own looks for a KeyError.
+        if name not in self:
+            return default
+        return self[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

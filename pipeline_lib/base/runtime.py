@@ -11,12 +11,10 @@ import torch.distributed as dist
 from lightning_fabric import Fabric, seed_everything
 
 from pipeline_lib.base.errors import UserError
-
-Precision = Literal["float32", "bfloat16"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from pipeline_lib.base.settings import DeviceName, PrecisionName
 
 
-def start(device: Device = "auto", precision: Precision = "float32", seed: int = 0) -> Fabric:
+def start(device: DeviceName = "auto", precision: PrecisionName = "float32", seed: int = 0) -> Fabric:
     """Start the engine of a stage: one process, or the processes that ``torchrun`` launched.
 
     Args:

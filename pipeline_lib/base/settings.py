@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 PrecisionName = Literal["float32", "bfloat16"]
-Seed = Annotated[int, Field(ge=0)]
+Natural = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Natural
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Names = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
 

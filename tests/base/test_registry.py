@@ -35,6 +35,11 @@ def test_an_unknown_name_is_refused_with_what_is_allowed():
     assert str(raised.value) == "head.loss = 'temy': unknown; did you mean temi? allowed: temi, scan"
 
 
+def test_a_default_is_given_where_there_is_no_such_name():
+    numbers: Registry[int] = Registry("number", {"two": 2})
+    assert (numbers.get("two"), numbers.get("three"), numbers.get("three", 3)) == (2, None, 3)
+
+
 class ByRegistry(Settings):
     one: Annotated[str, OneOf({"a": 1, "b": 2})]
     any: Annotated[str, OneOf(["b"], "auto")] | Annotated[int, Field(ge=1)]

@@ -25,7 +25,7 @@ def thesis():
 
 
 def printed_cells(lines, table):
-    """Figures in the table below its caption, without its first column, marks and effects."""
+    """Numbers in the table below its caption, without its first column, marks and effects."""
     start = next(number for number, line in enumerate(lines) if line.startswith(f"Table {table}:"))
     cells = []
     for line in lines[start + 1 :]:

@@ -6,9 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import Count, Natural, Seed, Settings
 
-Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -36,8 +35,8 @@ class SceneSettings(Settings):
     side: Annotated[int, Field(ge=32)]
     most_objects: Count
     object_size: Annotated[tuple[Share, Share], Field(strict=False)]
-    backgrounds: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
+    backgrounds: Natural
+    seed: Seed
     overlap: Share = 0.2
     rotation: Annotated[float, Field(ge=0, le=45)] = 20.0
     contrast: Annotated[float, Field(ge=0, le=0.5)] = 0.25

@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pipeline_lib.base.registry import OneOf, Registry
-from pipeline_lib.base.settings import Settings
-
-Positive = Annotated[int, Field(ge=1)]
+from pipeline_lib.base.settings import Count, Settings
 
 SOURCES: Registry[Callable[..., Any]] = Registry(
     "masks.source",
@@ -58,7 +56,7 @@ class MaskSettings(Settings):
     backbone: str
     projection: Literal["query", "key", "value"]
     batch_size: Annotated[int, Field(ge=2)]
-    iterations: Positive = 1
+    iterations: Count = 1
     similarity: Literal["auto"] | Annotated[float, Field(gt=-1, lt=1)] = "auto"
     centre_share: Annotated[float, Field(gt=0, le=math.pi / 4)] = 0.3
-    longest_side: Positive = 512
+    longest_side: Count = 512

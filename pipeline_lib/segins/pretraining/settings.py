@@ -6,11 +6,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import Count, Natural, PrecisionName, Settings
 from pipeline_lib.segins.pretraining.methods import METHODS
 
 Scale = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], Field(strict=False)]
-Positive = Annotated[int, Field(ge=1)]
 
 
 class PretrainSettings(Settings):
@@ -34,14 +33,14 @@ class PretrainSettings(Settings):
     architecture: Literal["resnet18", "resnet34", "resnet50"]
     global_size: Annotated[int, Field(ge=32)]
     global_scale: Scale
-    local_crops: Annotated[int, Field(ge=0)]
+    local_crops: Natural
     local_size: Annotated[int, Field(ge=32)]
     local_scale: Scale
-    epochs: Positive
+    epochs: Count
     batch_size: Annotated[int, Field(ge=2)]
-    precision: Literal["float32", "bfloat16"]
-    monitor_every: Positive
-    accumulate: Positive = 1
+    precision: PrecisionName
+    monitor_every: Count
+    accumulate: Count = 1
     monitor_images: Annotated[int, Field(ge=2)] = 500
 
     @model_validator(mode="after")

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import Count, Natural, Settings
 
-Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Milestones = Annotated[tuple[Share, ...], Field(strict=False)]
 
@@ -29,11 +28,11 @@ class LinearEvalSettings(Settings):
 
     image_size: Annotated[int, Field(ge=32)]
     augment: bool
-    epochs: Positive
+    epochs: Count
     learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Positive
+    batch_size: Count
     milestones: Milestones = (0.6, 0.8)
-    knn_neighbors: Positive = 20
+    knn_neighbors: Count = 20
 
 
 class DetectionSettings(Settings):
@@ -64,23 +63,23 @@ class DetectionSettings(Settings):
 
     masks: bool
     metric: Literal["voc", "voc_area", "coco"]
-    iterations: Positive
-    batch_size: Positive
+    iterations: Count
+    batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
     milestones: Milestones
-    warmup: Annotated[int, Field(ge=0)]
+    warmup: Natural
     short_sides: Annotated[tuple[Annotated[int, Field(ge=32)], ...], Field(strict=False, min_length=1)]
     longest_side: Annotated[int, Field(ge=32)]
-    anchor_sizes: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)]
+    anchor_sizes: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)]
     anchors: Annotated[int, Field(ge=2)]
     rois: Annotated[int, Field(ge=4)]
     region_size: Annotated[int, Field(ge=2)]
-    training_proposals: Positive
-    proposals: Positive
-    precise_batches: Annotated[int, Field(ge=0)]
-    test_images: Positive | None
+    training_proposals: Count
+    proposals: Count
+    precise_batches: Natural
+    test_images: Count | None
     score_threshold: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    detections: Positive = 100
+    detections: Count = 100
 
 
 class SegmentationSettings(Settings):
@@ -101,10 +100,10 @@ class SegmentationSettings(Settings):
 
     modes: Annotated[tuple[Literal["frozen", "fine_tuned"], ...], Field(strict=False, min_length=1)]
     stage: Literal["res4", "res5"]
-    iterations: Positive
-    batch_size: Positive
+    iterations: Count
+    batch_size: Count
     learning_rate: Annotated[float, Field(gt=0)]
     scaling: Literal["none", "standardise"]
-    short_side: Positive | None
+    short_side: Count | None
     crop_size: Annotated[int, Field(ge=32)]
-    test_images: Positive | None
+    test_images: Count | None

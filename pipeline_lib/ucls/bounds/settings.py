@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from pipeline_lib.base.settings import Count, Settings
+from pipeline_lib.base.settings import Count, Natural, Settings
 
 
 class TurtleSettings(Settings):
@@ -25,9 +25,9 @@ class TurtleSettings(Settings):
             ``auto`` tries both, likewise.
     """
 
-    steps: Annotated[int, Field(ge=0)]
+    steps: Natural
     batch_size: Annotated[int, Field(ge=2)]
-    inner_steps: Annotated[int, Field(ge=1)] = 10
+    inner_steps: Count = 10
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
     inner_learning_rate: Annotated[float, Field(gt=0)] = 0.001
     entropy_weight: Annotated[float, Field(ge=0)] = 10.0
@@ -48,9 +48,9 @@ class BoundsSettings(Settings):
     """
 
     turtle: TurtleSettings
-    true_neighbor_heads: Annotated[int, Field(ge=0)]
+    true_neighbor_heads: Natural
     true_neighbor_iterations: Count | None
-    linear_probe_iterations: Annotated[int, Field(ge=0)]
+    linear_probe_iterations: Natural
     kmeans_restarts: Count = 10
     knn_neighbors: Count = 20
 

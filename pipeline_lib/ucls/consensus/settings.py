@@ -7,10 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline_lib.base.registry import OneOf
-from pipeline_lib.base.settings import Count, Settings
+from pipeline_lib.base.settings import Count, Natural, Settings
 from pipeline_lib.ucls.consensus.methods import AUTO, DEFAULT_METHODS, METHODS
-
-Natural = Annotated[int, Field(ge=0)]
 
 
 class MethodSkippedError(Exception):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline_lib.base.registry import OneOf, Registry
-from pipeline_lib.base.settings import PrecisionName, Settings
+from pipeline_lib.base.settings import Count, Natural, PrecisionName, Settings
 
 Auto = Literal["auto"]
 
@@ -63,11 +63,11 @@ class HeadSettings(Settings):
         scan_entropy_weight: Entropy factor of the SCAN loss (4 in the thesis).
     """
 
-    heads: Annotated[int, Field(ge=1)]
+    heads: Count
     start: Literal["auto", "random", "spectral"]
-    components: Auto | Annotated[int, Field(ge=1)] | None
-    hidden: Annotated[int, Field(ge=1)]
-    bottleneck: Annotated[int, Field(ge=1)]
+    components: Auto | Count | None
+    hidden: Count
+    bottleneck: Count
     batch_norm: bool
     loss: Annotated[str, OneOf(LOSSES)]
     beta: Annotated[float, Field(gt=0, le=1)]
@@ -75,22 +75,22 @@ class HeadSettings(Settings):
     instance_weights: bool
     student_temperature: Annotated[float, Field(gt=0)]
     teacher_temperature: Annotated[float, Field(gt=0)]
-    sinkhorn_iterations: Annotated[int, Field(ge=0)]
+    sinkhorn_iterations: Natural
     class_prior: Literal["uniform", "estimated"]
     balance: Annotated[float, Field(ge=0, le=1)]
     cross_entropy: Annotated[float, Field(ge=0)]
     alignment: Annotated[float, Field(ge=0)]
-    neighbors_per_image: Annotated[int, Field(ge=1)]
+    neighbors_per_image: Count
     prior_momentum: Annotated[float, Field(ge=0, lt=1)]
     prior_views: Literal["both", "neighbors"]
     teacher_momentum: Auto | Annotated[float, Field(ge=0, lt=1)]
-    epochs: Annotated[int, Field(ge=1)] | None
-    iterations: Annotated[int, Field(ge=1)]
+    epochs: Count | None
+    iterations: Count
     batch_size: Annotated[int, Field(ge=2)]
     learning_rate: Annotated[float, Field(gt=0)]
     final_learning_rate: Annotated[float, Field(ge=0)]
     warmup: Annotated[float, Field(ge=0, lt=1)]
-    frozen_prototype_epochs: Annotated[int, Field(ge=0)]
+    frozen_prototype_epochs: Natural
     weight_decay: Annotated[float, Field(ge=0)]
     precision: PrecisionName
     scan_entropy_weight: Annotated[float, Field(ge=0)] = 4.0

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.neighbors import open_neighbors, write_neighbors
-from pipeline_lib.base import runtime
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
+from pipeline_lib.base.settings import DeviceName
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.ucls.neighbors.candidates import Lists
@@ -38,7 +38,7 @@ def find_neighbors(
     adaptive: bool = True,
     index: str = EXACT,
     threads: int = 1,
-    device: runtime.Device = "auto",
+    device: DeviceName = "auto",
     budget: int = 4 << 30,
     query_rows: int = QUERY_ROWS,
     base_rows: int = BASE_ROWS,
@@ -122,7 +122,7 @@ def _check(space: SearchSpace, **counts: int) -> None:
             raise UserError(f"{name} = {value}: at least 1 is needed")
 
 
-def _products(device: runtime.Device, index: str) -> Products:
+def _products(device: DeviceName, index: str) -> Products:
     if index != EXACT:
         if device in ("cuda", "mps"):
             raise UserError(

@@ -14,7 +14,7 @@ from pipeline_lib.backbones.build import Backbone, rebuilt
 from pipeline_lib.backbones.extractors import FeatureExtractor
 from pipeline_lib.backbones.settings import WeightsSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.base.runtime import Precision
+from pipeline_lib.base.settings import PrecisionName
 from pipeline_lib.ucls.probe.classifier import LinearClassifier
 from pipeline_lib.ucls.probe.features import FeatureInput, feature_input
 
@@ -75,13 +75,13 @@ class TrainedModel:
         artifact: The opened artifact.
         backbone: The rebuilt backbone with its preprocessing.
         module: Both as one module, in evaluation mode, on the CPU.
-        precision: Precision in which the features were made.
+        precision: PrecisionName in which the features were made.
     """
 
     artifact: Classifier
     backbone: Backbone
     module: ImageClassifier
-    precision: Precision
+    precision: PrecisionName
 
 
 def feature_classifier(artifact: Classifier) -> FeatureClassifier:
@@ -115,10 +115,10 @@ def load_model(artifact: Classifier, weights: Path | None = None) -> TrainedMode
             f"{artifact.folder}: does not record {', '.join(missing)} of its backbone, an older version made it; "
             "run the pipeline again from stage extract on"
         )
-    if facts["precision"] not in get_args(Precision):
+    if facts["precision"] not in get_args(PrecisionName):
         raise UserError(
             f"{artifact.folder}: precision of the backbone is {facts['precision']!r}; "
-            f"allowed: {', '.join(get_args(Precision))}"
+            f"allowed: {', '.join(get_args(PrecisionName))}"
         )
     try:
         backbone = rebuilt(facts, None if weights is None else WeightsSettings(source="file", path=str(weights)))

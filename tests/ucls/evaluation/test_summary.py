@@ -107,7 +107,7 @@ def noisy():
     return found, truth
 
 
-def test_the_numbering_of_clusters_changes_no_figure(noisy):
+def test_the_numbering_of_clusters_changes_no_measure(noisy):
     found, truth = noisy
     rng = np.random.default_rng(1)
 
