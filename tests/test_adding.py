@@ -22,7 +22,9 @@ from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import write_masks
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = ("pipeline_lib", "stages", "commands", "conf", "params.yaml", "dvc.yaml")
+CODE = ("pipeline_lib", "stages", "commands", "conf", "params.yaml", "dvc.yaml", "docs/parameters.md")
+WRITTEN = {"dvc.yaml", "docs/parameters.md"}
+"""What ``make deps`` writes after a recipe."""
 BLOCK = re.compile(r"^`([^`]+)` \((?:new|before `([^`]+)`)\):\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +42,7 @@ class Copy:
     new: list[str]
     touched: list[str]
 
-    def python(self, *arguments: str) -> str:
+    def python(self, *arguments: str, quiet: bool = False) -> str:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
         done = subprocess.run(
             [sys.executable, *arguments],
@@ -51,6 +53,7 @@ class Copy:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        assert not (quiet and done.stderr), done.stderr
         return done.stdout
 
     def stage(self, name: str, *options: str) -> str:
@@ -85,6 +88,7 @@ def follow(folder: Path, title: str) -> Copy:
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     for path, before, text in recipe(title):
         file = folder / path
@@ -113,6 +117,13 @@ def changed(copy: Copy) -> tuple[list[str], list[str]]:
 def assert_costs(copy: Copy, new: list[str], touched: list[str]) -> None:
     assert (sorted(copy.new), sorted(copy.touched)) == (new, touched)
     assert changed(copy) == (new, touched)
+    # ``make deps``; a key that nothing explains would be told.
+    for command in ("deps", "reference"):
+        copy.python("-m", f"commands.{command}", quiet=True)
+        copy.python("-m", f"commands.{command}", "--check", quiet=True)
+    new_files, changed_files = changed(copy)
+    assert new_files == new
+    assert set(touched) <= set(changed_files) <= {*touched, *WRITTEN}
 
 
 def write_toy_images(folder: Path) -> None:
@@ -145,9 +156,9 @@ def test_a_pretraining_method_is_one_new_file_and_two_touched(tmp_path):
         copy.stage(f"pretrain_{kind}", "--data", "scenes", "--method", "byol")
         trained = open_checkpoint(tmp_path / f"data/checkpoints/scenes/byol-{kind}")
         assert (trained.method, trained.history[-1]["epoch"]) == ("byol", 2)
-        figures = copy.metrics(f"segins/scenes/pretrain_{kind}-byol")
-        assert -1 <= figures["id_loss"] <= 1
-        assert (figures["seg_loss"] != 0) == (kind == "segins")
+        measures = copy.metrics(f"segins/scenes/pretrain_{kind}-byol")
+        assert -1 <= measures["id_loss"] <= 1
+        assert (measures["seg_loss"] != 0) == (kind == "segins")
     assert trained.projector()["3.weight"].shape == (16, 32)
     code = "from pipeline_lib.experiments.measures import start_title; print(start_title('byol-segins'))"
     assert copy.python("-c", code) == "SegIns (BYOL)\n"
@@ -219,7 +230,6 @@ assert any((result.labels == labels).all() for labels in assignments)
 def test_a_stage_is_a_script_and_an_entry_whose_code_deps_are_filled_in(tmp_path):
     copy = follow(tmp_path, "A stage")
     assert_costs(copy, ["stages/brightness.py"], ["dvc.yaml"])
-    assert copy.python("-m", "commands.deps") == "dvc.yaml: code deps written\n"
     stages = YAML(typ="safe", pure=True).load((tmp_path / "dvc.yaml").read_text())["stages"]
     code = [path for path in stages.pop("brightness")["deps"] if not path.startswith("data/")]
     assert {"pipeline_lib/artifacts/dataset.py", "pipeline_lib/images/decoding.py", "stages/brightness.py"} <= set(code)
