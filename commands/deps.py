@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from commands.imported_code import imported_code, is_plumbing, resources, runs_code
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.yaml_files import read_text, yaml_errors_told
 from pipeline_lib.params.params import Params
 from pipeline_lib.segins.pretraining.methods import METHODS
 from stages._context import one_line_errors
@@ -98,20 +99,27 @@ def rewritten(text: str, root: Path) -> str:
         Its content, comments and all other lines as they were.
 
     Raises:
-        UserError: A stage has no script.
+        UserError: It is no YAML, or without stages with deps; a stage has no script.
     """
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 4096, True
     yaml.indent(mapping=2, sequence=4, offset=2)
-    tree: Any = yaml.load(text)
-    for stage, body in tree["stages"].items():
+    with yaml_errors_told(PIPELINE):
+        tree: Any = yaml.load(text)
+    stages = tree.get("stages") if isinstance(tree, Mapping) else None
+    if not isinstance(stages, Mapping):
+        raise UserError(f"{PIPELINE}: expected stages by name below the key stages")
+    for stage, body in stages.items():
         if not (root / "stages" / f"{stage}.py").is_file():
             raise UserError(f"dvc.yaml: stages.{stage}: stages/{stage}.py not found")
+        deps = body.get("deps") if isinstance(body, Mapping) else None
+        if not isinstance(deps, list):
+            raise UserError(f"dvc.yaml: stages.{stage}.deps: expected a list")
         params = body.get("params", [])
         if stage == UNCONDITIONAL:
             _replace(params, lambda _: True, checked_sections())
         listed = [key for key in params if isinstance(key, str)]
-        _replace(body["deps"], lambda dep: dep.startswith(CODE), code_deps(stage, root, listed))
+        _replace(deps, lambda dep: dep.startswith(CODE), code_deps(stage, root, listed))
     stream = io.StringIO()
     yaml.dump(tree, stream)
     return stream.getvalue()
@@ -130,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m commands.deps", description="Code that the stages depend on.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a list is not right")
     given = parser.parse_args()
-    before = PIPELINE.read_text()
+    before = read_text(PIPELINE)
     after = rewritten(before, Path())
     if before == after:
         print("dvc.yaml: the code deps of all stages are what they import")

@@ -1,4 +1,4 @@
-"""Print a digest of every artifact and figure: ``python -m commands.digests > before``, later ``--against before``.
+"""Print a digest of every result: ``python -m commands.digests > before``, later ``--against before``.
 
 Two states of code or settings that should give the same results are compared by these lines. Of ``meta.json`` all
 counts but ``made_by``, which records settings and versions.
@@ -9,14 +9,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import sys
 from pathlib import Path
 
 from pipeline_lib.artifacts.folder import META, file_digest
+from pipeline_lib.base.errors import MissingFileError, UserError
+from pipeline_lib.base.yaml_files import read_text
 from stages._context import one_line_errors
 
 FOLDERS = ("data", "metrics", "reports")
 _GIVEN = ("data/raw", "data/checks")
+_LINE = re.compile(r"(?P<digest>[0-9a-f]{32})  (?P<name>.+)")
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -27,10 +31,18 @@ def digests(root: Path) -> dict[str, str]:
 
     Returns:
         By path below ``root``, sorted.
+
+    Raises:
+        MissingFileError: There is no such file.
     """
     files = [path for name in FOLDERS for path in sorted((root / name).rglob("*")) if path.is_file()]
     names = {path.relative_to(root).as_posix(): path for path in files if not path.name.startswith(".")}
-    return {name: _digest(path) for name, path in names.items() if not name.startswith(_GIVEN)}
+    written = {name: path for name, path in names.items() if not name.startswith(_GIVEN)}
+    if not written:
+        raise MissingFileError(
+            f"{', '.join(FOLDERS)}: no results of stages found; run from the root of the repository, after 'dvc repro'"
+        )
+    return {name: _digest(path) for name, path in written.items()}
 
 
 def _digest(path: Path) -> str:
@@ -39,6 +51,26 @@ def _digest(path: Path) -> str:
     content = json.loads(path.read_text())
     content.pop("made_by", None)
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def read_digests(path: Path) -> dict[str, str]:
+    """Digests that were printed into a file.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: A line is not a digest and a path.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"--against {path}: not found; it is what 'python -m commands.digests' printed")
+    found = {}
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        parts = _LINE.fullmatch(line)
+        if not parts:
+            raise UserError(
+                f"--against {path}: line {number} = {line[:80]!r}: allowed: a digest, two spaces and a path"
+            )
+        found[parts["name"]] = parts["digest"]
+    return found
 
 
 def differences(found: dict[str, str], before: dict[str, str]) -> list[str]:
@@ -55,12 +87,12 @@ def main() -> None:
         "--against", type=Path, metavar="FILE", help="lines of another state; exit code 1 if they differ"
     )
     given = parser.parse_args()
+    before = None if given.against is None else read_digests(given.against)
     found = digests(Path())
-    if given.against is None:
+    if before is None:
         print("\n".join(f"{digest}  {name}" for name, digest in found.items()))
         return
-    pairs = (line.split("  ", 1) for line in given.against.read_text().splitlines())
-    different = differences(found, {name: digest for digest, name in pairs})
+    different = differences(found, before)
     print("\n".join(different) or f"equal: {len(found)} files")
     sys.exit(1 if different else 0)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import read_yaml
 from pipeline_lib.params.overrides import as_override, parsed_settings
 from pipeline_lib.params.params import load_params
@@ -42,18 +43,30 @@ def command(names: list[str], settings: list[str], others: list[str]) -> list[st
     return [sys.executable, "-m", "dvc", "exp", "run", *overrides, *others]
 
 
+def dvc_arguments(text: str) -> list[str]:
+    """Arguments for ``dvc exp run`` as a shell would split them.
+
+    Raises:
+        UserError: A quotation does not end.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"--dvc {text!r}: {error}; allowed: arguments as in a shell") from None
+
+
 def main() -> int:
     """Run or print the command, or list the presets."""
     parser = argparse.ArgumentParser(prog="python -m commands.preset", description="Run the pipeline with a preset.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="presets, a later one wins; none: list them")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="wins over them")
     parser.add_argument("--print", "--dry", dest="only_print", action="store_true", help="print the command only")
-    parser.add_argument("--dvc", default="", metavar="ARGUMENTS", help='for dvc exp run, for example "--queue"')
+    parser.add_argument("--dvc", default="", metavar="ARGUMENTS", help='for dvc exp run, as in --dvc="--queue"')
     arguments = parser.parse_args()
     if not arguments.names:
         print(listed(load_presets()))
         return 0
-    line = command(arguments.names, arguments.settings, shlex.split(arguments.dvc))
+    line = command(arguments.names, arguments.settings, dvc_arguments(arguments.dvc))
     if arguments.only_print:
         print(shlex.join(["dvc", *line[3:]]))
         return 0

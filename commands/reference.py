@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.yaml_files import read_text, yaml_errors_told
 from pipeline_lib.params.explanations import ENTRY, Key, Section, as_yaml, sections
 from pipeline_lib.params.params import Params
 from stages._context import one_line_errors
@@ -114,7 +116,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m commands.reference", description="Reference of all parameters.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the page is not right")
     given = parser.parse_args()
-    values = YAML().load(PARAMETERS.read_text())
+    text = read_text(PARAMETERS)
+    with yaml_errors_told(PARAMETERS):
+        values = YAML().load(text)
+    if not isinstance(values, CommentedMap):
+        raise UserError(f"{PARAMETERS}: expected sections with keys, found {type(values).__name__}")
     after = page(Params, values)
     missing = unexplained(Params, values)
     if missing:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.imported_code import imported_code, is_plumbing
-from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.yaml_files import read_yaml
 from pipeline_lib.params.params import Params
 
@@ -125,18 +125,23 @@ def read_stages(root: Path = Path()) -> dict[str, Mapping[str, Any]]:
         Bodies by name of the stage.
 
     Raises:
-        MissingFileError: The file is absent.
-        UserError: It is no YAML.
+        MissingFileError: The file is absent, or the module of a measure.
+        UserError: It is no YAML, or has no stages.
     """
-    return {**read_yaml(root / "dvc.yaml")["stages"], **{name: _measure(name, root) for name in MEASURE_STEPS}}
+    tree = read_yaml(root / "dvc.yaml")
+    if not isinstance(tree, Mapping) or not isinstance(tree.get("stages"), Mapping):
+        raise UserError(f"{root / 'dvc.yaml'}: expected stages by name below the key stages")
+    return {**tree["stages"], **{name: _measure(name, root) for name in MEASURE_STEPS}}
 
 
 def _measure(name: str, root: Path) -> dict[str, Any]:
     module = Path("commands/measures") / f"{name}.py"
+    if not (root / module).is_file():
+        raise MissingFileError(f"{root / module}: not found; it computes the measure {name}")
     run = "${item.data}-${item.backbone}"
     artifacts = [f"data/{kind}/{'${item.data}' if kind == 'datasets' else run}" for kind in MEASURE_STEPS[name]]
     # Their code is what they import, so that no change of it leaves old values.
-    code = imported_code(module, root, is_plumbing) if (root / module).is_file() else ()
+    code = imported_code(module, root, is_plumbing)
     return {
         "matrix": {"data": "${suite.data}", "backbone": "${suite.backbone}"},
         "cmd": f"python -m commands.measures.{name} --data ${{item.data}} --backbone ${{item.backbone}}",
@@ -153,24 +158,43 @@ def written_out(stages: Mapping[str, Mapping[str, Any]], params: Params) -> Grap
         params: Parameters with the names of the suites.
 
     Raises:
-        UserError: A matrix names something else than lists of ``params.yaml``.
+        UserError: A matrix has something else than lists, or names what is no list of ``params.yaml``; an output, a
+            dependency or a metric file is no path.
     """
     tree = params.model_dump(mode="json", by_alias=True)
     return Graph(step for name, body in stages.items() for step in _steps(name, body, tree))
 
 
 def _steps(name: str, body: Mapping[str, Any], tree: Mapping[str, Any]) -> Iterator[Step]:
-    matrix: Mapping[str, str] = body.get("matrix", {})
-    for names in product(*(_listed(values, tree) for values in matrix.values())):
+    matrix: Mapping[str, Any] = body.get("matrix", {})
+    for names in product(*(_listed(f"{name}.matrix.{option}", values, tree) for option, values in matrix.items())):
         yield _step(name, body, dict(zip(matrix, names, strict=True)), tree)
 
 
-def _listed(values: str, tree: Mapping[str, Any]) -> list[str]:
-    found = _NAME.fullmatch(values)
-    names = value_of(tree, found[1]) if found else None
-    if not isinstance(names, list):
-        raise UserError(f"dvc.yaml: matrix {values}: allowed: a list of params.yaml")
-    return names
+def _listed(key: str, values: Any, tree: Mapping[str, Any]) -> list[str]:
+    """Names that a matrix runs through: a list of ``params.yaml``, or one that ``dvc.yaml`` writes itself."""
+    found = _NAME.fullmatch(values) if isinstance(values, str) else None
+    names = value_of(tree, found[1]) if found else values
+    if not isinstance(names, list) or not all(_is_literal(name) for name in names):
+        raise UserError(f"dvc.yaml: stages.{key} = {values}: allowed: a list of params.yaml, or of texts and numbers")
+    return [str(name) for name in names]
+
+
+def _is_literal(name: Any) -> bool:
+    # DVC writes true and false otherwise than Python does.
+    is_number = isinstance(name, int | float) and not isinstance(name, bool)
+    return is_number or (isinstance(name, str) and "${" not in name)
+
+
+def _paths(stage: str, key: str, body: Mapping[str, Any]) -> list[str]:
+    """Paths of an entry of a stage; each may have options below it."""
+    found = []
+    for number, entry in enumerate(body.get(key) or []):
+        options = list(entry) if isinstance(entry, Mapping) else [entry]
+        if len(options) != 1 or not all(isinstance(path, str) for path in options):
+            raise UserError(f"dvc.yaml: stages.{stage}.{key}[{number}] = {entry}: allowed: a path, or one with options")
+        found += options
+    return found
 
 
 def _step(name: str, body: Mapping[str, Any], item: Mapping[str, str], tree: Mapping[str, Any]) -> Step:
@@ -181,14 +205,14 @@ def _step(name: str, body: Mapping[str, Any], item: Mapping[str, str], tree: Map
 
         return _NAME.sub(value, text)
 
-    paths = [Path(filled(dep)) for dep in body.get("deps", [])]
-    metrics = [file for entry in body.get("metrics", []) for file in entry]
+    paths = [Path(filled(dep)) for dep in _paths(name, "deps", body)]
+    metrics = _paths(name, "metrics", body)
     return Step(
         stage=name,
         item=item,
         command=filled(body["cmd"]),
         inputs=tuple(path for path in paths if _is_data(path) and not path.is_relative_to(_CHECKS)),
-        outputs=tuple(Path(filled(out)) for out in body.get("outs", [])),
+        outputs=tuple(Path(filled(out)) for out in _paths(name, "outs", body)),
         metrics={_ITEM_NAME.sub("", Path(file).stem): Path(filled(file)) for file in metrics},
         code=tuple(path for path in paths if not _is_data(path)),
         params=tuple(filled(entry) for entry in body.get("params", []) if isinstance(entry, str)),
@@ -200,8 +224,14 @@ def _is_data(path: Path) -> bool:
 
 
 def value_of(tree: Mapping[str, Any], key: str) -> Any:
-    """Value of a dotted key of ``params.yaml``."""
+    """Value of a dotted key of ``params.yaml``.
+
+    Raises:
+        UserError: There is no such key.
+    """
     value: Any = tree
     for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise UserError(f"{key}: no key of params.yaml")
         value = value[part]
     return value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,19 +42,44 @@ def _parsed(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
+def read_text(path: Path) -> str:
+    """Text of a file of the repository.
+
+    Raises:
+        MissingFileError: The file is absent.
+        UserError: It is no text.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: not found; run from the root of the repository")
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not text: {error}") from None
+
+
+@contextmanager
+def yaml_errors_told(path: Path) -> Iterator[None]:
+    """Tell in one line where what is parsed within is no YAML.
+
+    Raises:
+        UserError: It is none; the message names ``path``.
+    """
+    try:
+        yield
+    except YAMLError as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
 def read_yaml(path: Path) -> Any:
     """Content of a YAML 1.2 file.
 
     Raises:
         MissingFileError: The file is absent.
-        UserError: It is no YAML.
+        UserError: It is no text or no YAML.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: not found; run from the root of the repository")
-    try:
-        return parsed_yaml(path.read_text())
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    text = read_text(path)
+    with yaml_errors_told(path):
+        return parsed_yaml(text)
 
 
 def load_validated(path: Path, model: type[Model]) -> Model:

@@ -8,10 +8,15 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 
+def _keys(model: type[BaseModel]) -> dict[str, Any]:
+    """Types of the fields by their keys in the file."""
+    return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+
+
 def _child(model: Any, key: str | int) -> Any:
     """Settings class behind ``key`` of ``model``, or ``None`` where the path leaves the classes."""
-    if isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
-        annotation = model.model_fields[str(key)].annotation
+    if isinstance(model, type) and issubclass(model, BaseModel) and key in _keys(model):
+        annotation = _keys(model)[str(key)]
         return get_args(annotation)[1] if get_origin(annotation) is dict else annotation
     if isinstance(model, type) and issubclass(model, BaseModel) and isinstance(key, str):
         return model
@@ -38,7 +43,7 @@ def explained(errors: list[Any], root: type[BaseModel]) -> str:
         parent: Any = root
         for part in location[:-1]:
             parent = _child(parent, part)
-        fields = sorted(parent.model_fields)
+        fields = sorted(_keys(parent))
         close = difflib.get_close_matches(str(location[-1]), fields, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"{key} = {error['input']!r}: unknown key; {hint}allowed: {', '.join(fields)}"

@@ -28,3 +28,6 @@ def test_absent_and_broken_files_are_refused_in_one_line_each_time(tmp_path):
         with pytest.raises(UserError, match=r"file\.yaml: not valid YAML") as caught:
             read_yaml(tmp_path / "file.yaml")
         assert "\n" not in str(caught.value)
+    (tmp_path / "file.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(UserError, match=r"file\.yaml: not text"):
+        read_yaml(tmp_path / "file.yaml")

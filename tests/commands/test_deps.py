@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from commands.deps import code_deps, declarations, rewritten
+from commands.deps import code_deps, declarations, main, rewritten
 from commands.imported_code import imported_code, is_plumbing
-from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import Params
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,6 +96,27 @@ def test_only_the_code_deps_are_rewritten(repository):
 def test_a_stage_without_a_script_is_refused(repository):
     with pytest.raises(UserError, match=r"stages\.five: stages/five\.py not found"):
         rewritten("stages:\n  five:\n    deps: []\n", repository)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stages: [1", "not valid YAML"),
+        ("- a", "expected stages by name"),
+        ("stages:\n  one:\n    cmd: x\n", r"stages\.one\.deps: expected a list"),
+    ],
+)
+def test_a_broken_pipeline_is_refused_in_one_line(repository, text, message):
+    with pytest.raises(UserError, match=rf"dvc\.yaml: {message}") as caught:
+        rewritten(text, repository)
+    assert "\n" not in str(caught.value)
+
+
+def test_outside_of_a_repository_the_command_says_so(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["deps"])
+    with pytest.raises(MissingFileError, match=r"dvc\.yaml: not found; run from the root"):
+        main()
 
 
 def test_the_lists_of_this_repository_are_right():

@@ -7,6 +7,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 
 from commands.reference import main, page, unexplained
+from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.settings import Settings
 from pipeline_lib.params.params import Params
 
@@ -108,6 +109,17 @@ def test_check_refuses_a_page_that_does_not_fit_and_writes_nothing(run, tmp_path
     page_file.write_text(page_file.read_text().replace("true", "false", 1))
     with pytest.raises(SystemExit, match="not what the settings say"):
         run("--check")
+
+
+def test_absent_and_broken_parameters_are_refused_in_one_line(run, tmp_path):
+    for text, message in (("a: [1", "not valid YAML"), ("- a", "expected sections with keys")):
+        (tmp_path / "params.yaml").write_text(text)
+        with pytest.raises(UserError, match=rf"params\.yaml: {message}") as caught:
+            run()
+        assert "\n" not in str(caught.value)
+    (tmp_path / "params.yaml").unlink()
+    with pytest.raises(MissingFileError, match=r"params\.yaml: not found"):
+        run()
 
 
 def test_the_page_in_the_repository_is_what_the_settings_say(run, tmp_path, repository):

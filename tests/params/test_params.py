@@ -51,6 +51,12 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
             "weights: {source: file}",
             r"backbones\.pixels\.weights: source = 'file' needs path",
         ),
+        (
+            "  lambda:",
+            "  lamda:",
+            r"segins\.lamda = .*: unknown key; did you mean lambda\? allowed: lambda, loss, stage$",
+        ),
+        ("  lambda:", "  weight: 3\n  lambda:", r"segins\.weight = 3: unknown key; allowed: lambda, loss, stage$"),
         ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
         ("balance: 1.0 ", "balance: 1.5 #", r"train_heads\.balance = 1\.5: allowed: less than or equal to 1"),
         ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),

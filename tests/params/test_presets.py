@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from commands.preset import command
+from commands.preset import command, dvc_arguments
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.yaml_files import read_yaml
 from pipeline_lib.params.params import load_params
@@ -85,6 +85,12 @@ def test_wrong_names_and_settings_are_refused_in_one_line(monkeypatch, names, se
     with pytest.raises(UserError, match=message) as caught:
         command(names, settings, [])
     assert "\n" not in str(caught.value)
+
+
+def test_arguments_for_dvc_are_split_as_a_shell_does():
+    assert dvc_arguments('--queue --name "a b"') == ["--queue", "--name", "a b"]
+    with pytest.raises(UserError, match="--dvc '\"x': No closing quotation"):
+        dvc_arguments('"x')
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from commands.runs.graph import MEASURE_STEPS, Graph, Step, read_stages, written_out
-from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
 
 SEGINS = Path("metrics/segins/scenes")
@@ -115,12 +115,25 @@ def test_the_code_of_a_measure_that_no_stage_writes_is_all_that_it_imports(graph
     assert set(MEASURE_STEPS) == {"cluster_use", "similarity"}
 
 
-def test_metrics_that_a_stage_reads_are_inputs_and_no_code(tmp_path, repository):
-    (tmp_path / "dvc.yaml").write_text(
-        "stages: {report: {cmd: x, matrix: {data: '${suite.data}'}, deps: ['metrics/${item.data}/knn.json',"
-        " stages/report.py], metrics: [{'metrics/${item.data}/report.json': {cache: false}}]}}"
+@pytest.fixture
+def written(tmp_path, repository):
+    """The steps that a dvc.yaml with some stages stands for."""
+    for name in MEASURE_STEPS:
+        (tmp_path / "commands/measures").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"commands/measures/{name}.py").touch()
+
+    def of(stages):
+        (tmp_path / "dvc.yaml").write_text(f"stages: {{{stages}}}")
+        return written_out(read_stages(tmp_path), load_params(repository / "params.yaml"))
+
+    return of
+
+
+def test_metrics_that_a_stage_reads_are_inputs_and_no_code(written):
+    graph = written(
+        "report: {cmd: x, matrix: {data: '${suite.data}'}, deps: ['metrics/${item.data}/knn.json',"
+        " stages/report.py], metrics: [{'metrics/${item.data}/report.json': {cache: false}}]}"
     )
-    graph = written_out(read_stages(tmp_path), load_params(repository / "params.yaml"))
     [report] = graph.leading_to([Path("metrics/digits/report.json")])
     assert report.code == (Path("stages/report.py"),)
     assert report.inputs == (Path("metrics/digits/knn.json"),)
@@ -132,7 +145,45 @@ def test_files_that_no_stage_writes_are_refused(graph):
             graph.leading_to([Path(path)])
 
 
-def test_a_matrix_that_is_no_list_of_params_is_refused(tmp_path, repository):
-    (tmp_path / "dvc.yaml").write_text("stages: {one: {cmd: x, matrix: {data: '${knn.index}'}}}")
-    with pytest.raises(UserError, match=r"matrix \$\{knn\.index\}: allowed: a list of params"):
-        written_out(read_stages(tmp_path), load_params(repository / "params.yaml"))
+@pytest.mark.parametrize("values", ["'${knn.index}'", "{a: b}", "[true]", "['${suite.seed}']", "digits"])
+def test_a_matrix_of_no_names_is_refused(written, values):
+    with pytest.raises(UserError, match=r"stages\.one\.matrix\.data = .*: allowed: a list of params") as caught:
+        written(f"one: {{cmd: x, matrix: {{data: {values}}}}}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_matrix_may_name_no_key_that_is_not_there(written):
+    with pytest.raises(UserError, match=r"suite\.date: no key of params"):
+        written("one: {cmd: x, matrix: {data: '${suite.date}'}}")
+
+
+def test_a_matrix_may_list_its_names_itself(written):
+    graph = written("one: {cmd: 'x ${item.a} ${item.b}', matrix: {a: [u, v], b: [1]}, outs: ['data/${item.a}']}")
+    assert [graph.writer(Path(f"data/{name}")).command for name in ("u", "v")] == ["x u 1", "x v 1"]
+
+
+def test_paths_may_have_options(written):
+    plain = written("one: {cmd: x, deps: [data/in, stages/one.py], outs: [data/out], metrics: [metrics/m.json]}")
+    options = written(
+        "one: {cmd: x, deps: [{data/in: {}}, stages/one.py], outs: [{data/out: {persist: true}}],"
+        " metrics: [{metrics/m.json: {cache: false}}]}"
+    )
+    for graph in (plain, options):
+        step = graph.writer(Path("data/out"))
+        assert (step.inputs, step.code) == ((Path("data/in"),), (Path("stages/one.py"),))
+        assert step.metrics == {"m": Path("metrics/m.json")}
+
+
+@pytest.mark.parametrize("entry", ["{a: {}, b: {}}", "[a]", "3"])
+def test_what_is_no_path_is_refused(written, entry):
+    with pytest.raises(UserError, match=r"stages\.one\.outs\[1\] = .*: allowed: a path"):
+        written(f"one: {{cmd: x, outs: [data/out, {entry}]}}")
+
+
+def test_files_without_stages_and_absent_measures_are_refused(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("- a")
+    with pytest.raises(UserError, match=r"dvc\.yaml: expected stages by name"):
+        read_stages(tmp_path)
+    (tmp_path / "dvc.yaml").write_text("stages: {}")
+    with pytest.raises(MissingFileError, match=r"commands/measures/cluster_use\.py: not found"):
+        read_stages(tmp_path)
