@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import sys
 import time
@@ -175,8 +176,13 @@ def one_line_errors() -> Iterator[None]:
     """End the program with one line and exit code 1 where the user can mend the error."""
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:
+        # The reader of a pipe, such as head, has seen enough; what is left must not fail again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; run the same command again (training goes on where it stopped)", file=sys.stderr)
         sys.exit(130)

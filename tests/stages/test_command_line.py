@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -134,3 +135,10 @@ def test_a_stage_that_ends_well_exits_by_itself(called):
     done = []
     called(lambda context: done.append(context.run))
     assert done == ["digits-pixels"]
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(repository):
+    line = f"{sys.executable} -u -m commands.experiments | head -n 1"
+    done = subprocess.run(["bash", "-c", line], cwd=repository, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
