@@ -116,7 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--reshaped", type=float, default=0.1, help="share of classes a head merges, and splits")
     parser.add_argument("--imbalance", type=float, default=1.0, help="largest class over smallest")
     parser.add_argument("--vertex-weight", choices=("unit", "size"), default="unit")
-    parser.add_argument("--hgpa-pin-limit", type=int, default=ConsensusSettings.hgpa_pin_limit)
+    parser.add_argument("--hgpa-pin-limit", type=int, default=ConsensusSettings().hgpa_pin_limit)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="file for the rows as JSON")
     parser.add_argument("--measure", metavar="FOLDER", type=Path, help=argparse.SUPPRESS)

@@ -142,6 +142,9 @@ def test_a_launcher_that_is_not_there_is_an_error_in_one_line(toy):
 
 
 INTERRUPTED = """
+import signal
+# A shell that starts tests in its background has them ignore the signal, and so what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import sys
 from pathlib import Path
 from commands.runs.runs import Runs
