@@ -120,7 +120,7 @@ def test_its_trainer_runs_evaluates_as_we_do_and_goes_on(exported, name):
     start = checkpoint.backbone()
     unchanged = all(torch.equal(state[f"backbone.{key}"], start[key]) for key in start)
     assert unchanged == (name == "frozen")
-    ours = build_segmenter("resnet50", start, 3, "test", frozen=True, seed=0, workers=0)
+    ours = build_segmenter("resnet50", start, 3, "test", frozen=True)
     ours.backbone.load_state_dict({key: state[f"backbone.{key}"] for key in ours.backbone.state_dict()})
     ours.classifier.load_state_dict({key: state[f"decode_head.conv_seg.{key}"] for key in ("weight", "bias")})
     rows = rows_with_maps(dataset, objects, "val")
