@@ -4,15 +4,7 @@ import pytest
 from pipeline_lib.base import row_blocks
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.features.moments import column_moments
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-
-    def rows(self, indices):
-        return self.array[indices]
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture

@@ -1,19 +1,7 @@
 import numpy as np
 import pytest
 
-
-class ArrayFeatures:
-    """Features held as an array; remembers the largest block that was read."""
-
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-        self.largest = 0
-
-    def rows(self, indices):
-        rows = self.array[indices]
-        self.largest = max(self.largest, len(rows))
-        return rows
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pipeline_lib.base import row_blocks
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
 from pipeline_lib.ucls.evaluation.metrics import clustering_metrics
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture(autouse=True)
@@ -14,18 +15,6 @@ def one_thread():
     faiss.omp_set_num_threads(1)
     yield
     faiss.omp_set_num_threads(before)
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-        self.largest = 0
-
-    def rows(self, indices):
-        rows = self.array[indices]
-        self.largest = max(self.largest, len(rows))
-        return rows
 
 
 def blobs(n, k, d=8, seed=0):

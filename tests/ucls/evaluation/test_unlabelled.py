@@ -4,18 +4,7 @@ from sklearn.metrics import normalized_mutual_info_score
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.evaluation.unlabelled import mean_agreement, mean_pairwise_nmi, sampled_silhouette
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array
-        self.count, self.dimension = array.shape
-        self.largest = 0
-
-    def rows(self, indices):
-        rows = self.array[indices].astype(np.float32)
-        self.largest = max(self.largest, len(rows))
-        return rows
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture

@@ -8,15 +8,7 @@ from pipeline_lib.base import row_blocks
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.probe.classifier import LinearClassifier, PredictionBlock, predict_in_blocks
 from pipeline_lib.ucls.probe.features import FeatureInput
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-
-    def rows(self, indices):
-        return self.array[indices]
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture

@@ -12,21 +12,10 @@ from pipeline_lib.ucls.probe.features import FeatureInput
 from pipeline_lib.ucls.probe.result import Oracle, best_of
 from pipeline_lib.ucls.probe.settings import GridSettings
 from pipeline_lib.ucls.probe.training import train_linear_grid
+from tests.array_features import ArrayFeatures
 
 LEFT = FeatureInput(("left",), ((0, 6),))
 BOTH = FeatureInput(("right", "left"), ((6, 12), (0, 6)))
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-        self.largest = 0
-
-    def rows(self, indices):
-        rows = self.array[indices]
-        self.largest = max(self.largest, len(rows))
-        return rows
 
 
 def groups(n=300, classes=4, noise=0.3, seed=0):

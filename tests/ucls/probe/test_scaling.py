@@ -4,15 +4,7 @@ import torch
 
 from pipeline_lib.features.moments import column_moments
 from pipeline_lib.ucls.probe.scaling import scaling_tensors
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-
-    def rows(self, indices):
-        return self.array[indices]
+from tests.array_features import ArrayFeatures
 
 
 @pytest.fixture

@@ -4,18 +4,10 @@ import torch
 
 from pipeline_lib.ucls.probe.settings import GridSettings
 from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
+from tests.array_features import ArrayFeatures
 
 COLUMNS = {"cls_-2": (0, 4), "cls": (4, 8)}
 SETTINGS = GridSettings(rates=(0.05, 0.5), batch_size=32, iterations=150, holdout_fraction=0.2)
-
-
-class ArrayFeatures:
-    def __init__(self, array):
-        self.array = array.astype(np.float32)
-        self.count, self.dimension = array.shape
-
-    def rows(self, indices):
-        return self.array[indices]
 
 
 def groups(count, seed):
