@@ -182,6 +182,7 @@ class Runs:
             try:
                 code = process.wait()
             except BaseException:
+                # Ctrl-C above all: a stage must not go on without the command that waits for it.
                 process.terminate()
                 process.wait()
                 raise
