@@ -122,7 +122,9 @@ class MultiHeadClassifier(nn.Module):
             nn.init.trunc_normal_(weight, std=0.02, generator=generator)
         bound = 1 / math.sqrt(bottleneck)
         nn.init.uniform_(self.prototypes, -bound, bound, generator=generator)
-        self.prototype_length = nn.Parameter(self.prototypes.detach().norm(dim=-1))
+        # Lengths of one, not those of the directions (0.577): with a temperature of 0.1 the likeliest of 1,000 classes
+        # can have a probability of 0.96 instead of 0.24, and training at the thesis' rates hardly moves a length.
+        self.prototype_length = nn.Parameter(torch.ones(heads, shape.classes))
 
     def codes(self, features: Tensor) -> Tensor:
         """The L2-normalised bottleneck of every head.
@@ -138,7 +140,7 @@ class MultiHeadClassifier(nn.Module):
         hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
         hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
         code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
-        return functional.normalize(code.float(), dim=-1)
+        return functional.normalize(code.to(torch.promote_types(code.dtype, torch.float32)), dim=-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every head.
@@ -156,8 +158,8 @@ class MultiHeadClassifier(nn.Module):
             return torch.bmm(codes, directions.mT) * self.prototype_length[:, None]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
-        """Weight matrices, on which weight decay acts; biases, lengths and normalisation have none."""
-        return [self.hidden_weight, self.bottleneck_weight, self.prototypes]
+        """Weight matrices and lengths, on which weight decay acts as in TEMI; biases and normalisation have none."""
+        return [self.hidden_weight, self.bottleneck_weight, self.prototypes, self.prototype_length]
 
     def undecayed_parameters(self) -> list[nn.Parameter]:
         """All other parameters."""

@@ -54,7 +54,9 @@ class Schedule:
 
 
 def learning_rate(iteration: int, total: int, warmup: int, peak: float, final: float) -> float:
-    """Linear warm-up from zero, then cosine to ``final``, stepped every iteration (TEMI, thesis 6.4.1.1).
+    """Linear warm-up from zero, then cosine to ``final``, stepped every iteration (thesis 6.4.1.1).
+
+    As in TEMI's cosine_scheduler (utils.py): the first iteration has a rate of zero, the last of the warm-up the peak.
 
     Args:
         iteration: Index of the iteration, from 0.
@@ -67,7 +69,7 @@ def learning_rate(iteration: int, total: int, warmup: int, peak: float, final: f
         The rate of this iteration.
     """
     if iteration < warmup:
-        return peak * (iteration + 1) / warmup
+        return peak * iteration / max(1, warmup - 1)
     progress = (iteration - warmup) / max(1, total - warmup)
     return final + (peak - final) * 0.5 * (1 + math.cos(math.pi * progress))
 

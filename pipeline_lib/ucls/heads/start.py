@@ -67,7 +67,7 @@ def spectral_starts(neighbors: Neighbors, classes: int, heads: int, seed: int) -
 
 @torch.no_grad()
 def place_prototypes(classifier: MultiHeadClassifier, features: FeatureRows, clusters: NDArray[np.int64]) -> None:
-    """Point each prototype at the mean code of a cluster, seen from the mean of all codes; lengths stay.
+    """Point each prototype at the mean code of a cluster, seen from the mean of all codes; norms and lengths stay.
 
     Args:
         classifier: Classifier on the device of ``features``; changed in place.
@@ -88,5 +88,6 @@ def place_prototypes(classifier: MultiHeadClassifier, features: FeatureRows, clu
     classifier.train(training)
     centre = total.sum(dim=1, keepdim=True) / clusters.shape[1]  # (H, 1, bottleneck)
     direction = functional.normalize(total / count.clamp(min=1) - centre, dim=-1)
-    placed = direction * classifier.prototype_length[..., None]
+    # With the norm of a random start, so that a step of the optimiser turns it as far.
+    placed = direction * classifier.prototypes.norm(dim=-1, keepdim=True)
     classifier.prototypes.copy_(torch.where(count > 0, placed, classifier.prototypes))

@@ -59,19 +59,23 @@ def test_without_batch_norm_the_features_pass_unchanged():
     assert not list(classifier.buffers())
 
 
-def test_initial_logits_are_cosines_times_the_initial_length():
+def test_initial_logits_are_cosines_and_directions_those_of_a_linear_layer():
     classifier = MultiHeadClassifier(HeadShape(7, 400, 2, 6, 256), torch.Generator().manual_seed(0))
-    # Uniform in +-1/16 over 256 columns: a length of about sqrt(1/3).
-    torch.testing.assert_close(classifier.prototype_length.mean().item(), (1 / 3) ** 0.5, atol=0.01, rtol=0)
+    assert (classifier.prototype_length == 1).all()
+    # Uniform in +-1/16 over 256 columns: a norm of about sqrt(1/3).
+    torch.testing.assert_close(classifier.prototypes.norm(dim=-1).mean().item(), (1 / 3) ** 0.5, atol=0.01, rtol=0)
 
 
-def test_weight_decay_is_for_matrices_only():
+def test_weight_decay_is_for_matrices_and_lengths():
     classifier = MultiHeadClassifier(SHAPE)
     decayed = {id(p) for p in classifier.decayed_parameters()}
     undecayed = {id(p) for p in classifier.undecayed_parameters()}
     assert not decayed & undecayed
     assert decayed | undecayed == {id(p) for p in classifier.parameters()}
-    assert id(classifier.prototype_length) in undecayed
+    assert decayed == {id(p) for n, p in classifier.named_parameters() if n.endswith("weight") and p.dim() > 1} | {
+        id(classifier.prototypes),
+        id(classifier.prototype_length),
+    }
 
 
 def test_teacher_follows_parameters_slowly_and_buffers_at_once():
