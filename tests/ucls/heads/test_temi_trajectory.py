@@ -42,7 +42,7 @@ class RecordedPairs:
         self.images, self.neighbors, self.batches = images, neighbors, batches
         self.batch_size = images.shape[1]
 
-    def epoch(self, epoch: int, rank: int, world_size: int):
+    def epoch(self, epoch: int, *_: int):
         for step in range(epoch * self.batches, (epoch + 1) * self.batches):
             yield self.images[step], self.neighbors[step][:, None]
 
@@ -92,16 +92,14 @@ def load(module: torch.nn.Module, arrays: dict[str, np.ndarray], prefix: str) ->
 
 
 @pytest.fixture(scope="module")
-def float64():
+def trained(reference):
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    yield
+    yield trained_in_float64(*reference)
     torch.set_default_dtype(before)
 
 
-@pytest.fixture(scope="module")
-def trained(reference, float64):
-    told, arrays = reference
+def trained_in_float64(told, arrays):
     settings = settings_of(told)
     fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
     shape = HeadShape.of(settings, told["features"], len(arrays["features"]), told["classes"])
