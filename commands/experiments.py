@@ -21,6 +21,7 @@ from pipeline_lib.params.presets import Presets, load_presets
 from stages._context import one_line_errors
 
 REPORTS = Path("reports/experiments")
+CHAPTERS = Path("reports/thesis")
 SCRATCH = Path("scratch/experiments")
 
 
@@ -39,7 +40,13 @@ def arguments() -> argparse.Namespace:
     add("--method", choices=tuple(METHODS), help="pretraining method, where the set has one")
     add("--rows", default="", metavar="NAME,NAME", help="rows to run, by their names (default: all)")
     add("--only", nargs="+", default=[], metavar="TABLE", help="tables by their number in the thesis, or evaluations")
-    add("--preset", action="append", default=[], metavar="NAME", help="settings that all rows start from")
+    add(
+        "--preset",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="settings that all rows start from, in place of bound presets",
+    )
     add("-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="likewise; wins")
     return parser.parse_args()
 
@@ -123,6 +130,8 @@ def reports_of(choice: Choice, experiments: ExperimentSet, results: list[Part]) 
     A set whose tables have conditions of their own, or data sets side by side, has one report; others one a run.
     """
     name = "-".join(filter(None, (choice.name, choice.method)))
+    if experiments.includes:
+        return {CHAPTERS / "-".join([name, *choice.data, *choice.backbone]): results}
     bound = len(results) > 1 or any(part.conditions for part in results)
     if bound or any(table.layout == "data_sets" for table in experiments.tables):
         return {REPORTS / name: results}

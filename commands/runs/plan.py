@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +146,7 @@ def planned_parts(definitions: Definitions, presets: Presets, choice: Choice) ->
     if choice.seeds < 1:
         raise UserError(f"--seeds {choice.seeds}: allowed: 1 or more")
     tables, evaluations = _chosen(experiments.tables, choice.only)
+    tables = _merged(tables) if choice.data and choice.presets else tables
     together: dict[str, list[Table]] = {}
     for table in tables:
         together.setdefault(f"{table.rows_of} {table.conditions}", []).append(table)
@@ -178,6 +179,17 @@ def _chosen(tables: Sequence[Table], only: Sequence[str]) -> tuple[list[Table], 
     return left, tuple(name for name in EVALUATIONS if name in only)
 
 
+def _merged(tables: Sequence[Table]) -> list[Table]:
+    """Tables that differ only in the data sets, backbones and presets that the command line replaces, as one."""
+    found: dict[str, Table] = {}
+    for table in tables:
+        alike = str(table.model_copy(update={"published": (), "data": (), "backbone": (), "presets": (), "note": ""}))
+        first = found.setdefault(alike, table)
+        numbers = dict.fromkeys((*first.published, *table.published))
+        found[alike] = first.model_copy(update={"published": tuple(numbers)})
+    return list(found.values())
+
+
 def _bound_alone(table: Table, choice: Choice) -> str:
     """What holds for a table alone, in words; what the command line says holds for all."""
     over = {**choice.presets, **choice.single}
@@ -185,7 +197,7 @@ def _bound_alone(table: Table, choice: Choice) -> str:
         data=() if choice.data else table.data,
         backbone=() if choice.backbone else table.backbone,
         target="" if choice.target else table.target,
-        presets=table.presets,
+        presets=() if choice.presets else table.presets,
         settings={key: value for key, value in table.settings.items() if key not in over},
     ).in_words
 
@@ -204,18 +216,17 @@ def _planned_rows(definitions: Definitions, name: str, presets: Presets, choice:
 def _planned_runs(
     rows: Sequence[PlannedRow], layers: Sequence[Conditions], presets: Presets, choice: Choice, *, of_starts: bool
 ) -> Iterator[PlannedRun]:
-    settings: dict[str, Any] = {}
-    for layer in layers:
-        settings |= presets.settings(layer.presets) | layer.settings
-    settings |= {**choice.presets, **choice.single}
     bound = Conditions(
         data=choice.data or _last(layer.data for layer in layers) or (),
         backbone=choice.backbone or _last(layer.backbone for layer in layers) or (),
         target=choice.target or _last(layer.target for layer in layers) or "",
     )
-    chosen = _runs_of_starts(bound, settings, choice) if of_starts else _runs_on_features(bound, settings)
-    for data, backbone, target, names in chosen:
-        changes = settings | names
+
+    def settings_on(data: str) -> dict[str, Any]:
+        return _layered(layers, presets, choice, data)
+
+    chosen = _runs_of_starts(bound, settings_on, choice) if of_starts else _runs_on_features(bound, settings_on)
+    for data, backbone, target, changes in chosen:
         params = load_params(changes=changes)
         suite = params.segins_suite
         starts = (*suite.given, *suite.pretrained(), "")
@@ -224,40 +235,66 @@ def _planned_runs(
         yield PlannedRun(data, backbone, target, left, gaps, changes, choice.single, params)
 
 
+def _layered(layers: Sequence[Conditions], presets: Presets, choice: Choice, data: str) -> dict[str, Any]:
+    """Settings of all layers for one data set; presets of the command line stand in place of bound ones."""
+    settings: dict[str, Any] = {}
+    for layer in layers:
+        names = () if choice.presets else presets_for(layer.presets, data)
+        settings |= presets.settings(names) | layer.settings
+    return settings | {**choice.presets, **choice.single}
+
+
+def presets_for(names: Sequence[str], data: str) -> list[str]:
+    """Names of presets with the data set written out, ``tiny_imagenet`` as ``tiny-imagenet``."""
+    return [name.replace("{data}", data.replace("_", "-")) for name in names if data or "{data}" not in name]
+
+
 def _last(values: Iterable[Any]) -> Any:
     return next((value for value in reversed(list(values)) if value), None)
 
 
 Chosen = tuple[str, str, str, dict[str, Any]]
+"""Data set, backbone, target, and all changes to ``params.yaml`` with the names of the suites."""
+
+SettingsOn = Callable[[str], dict[str, Any]]
+"""Settings for a data set; without one, those that do not depend on it."""
 
 
-def _runs_on_features(bound: Conditions, settings: Mapping[str, Any]) -> Iterator[Chosen]:
-    """Pairs of data set and backbone, with what they set in the suite."""
-    params = load_params(changes=settings)
-    sets, backbones = bound.data or params.suite.data, bound.backbone or params.suite.backbone
-    for option, names, known in (("--data", sets, params.datasets), ("--backbone", backbones, params.backbones)):
-        for name in names:
-            if name not in known:
-                raise UserError(f"{option} {name}: {unknown_name(name, known)}")
-    if len(backbones) not in (1, len(sets)):
-        raise UserError(f"--backbone {','.join(backbones)}: allowed: one, or one for each of the {len(sets)} data sets")
-    for data, backbone in zip(sets, backbones * len(sets) if len(backbones) == 1 else backbones, strict=True):
-        yield data, backbone, "", {"suite.data": [data], "suite.backbone": [backbone]}
+def _runs_on_features(bound: Conditions, settings_on: SettingsOn) -> Iterator[Chosen]:
+    """Pairs of data set and backbone, with their settings."""
+    plain = load_params(changes=settings_on(""))
+    sets = bound.data or plain.suite.data
+    _check_known("--data", sets, plain.datasets)
+    for position, data in enumerate(sets):
+        settings = settings_on(data)
+        backbones = bound.backbone or load_params(changes=settings).suite.backbone
+        _check_known("--backbone", backbones, plain.backbones)
+        if len(backbones) not in (1, len(sets)):
+            several = f"one, or one for each of the {len(sets)} data sets"
+            raise UserError(f"--backbone {','.join(backbones)}: allowed: {several}")
+        backbone = backbones[0 if len(backbones) == 1 else position]
+        yield data, backbone, "", settings | {"suite.data": [data], "suite.backbone": [backbone]}
 
 
-def _runs_of_starts(bound: Conditions, settings: Mapping[str, Any], choice: Choice) -> Iterator[Chosen]:
-    """Data sets of the pretraining with the one that is transferred to, and what they set in the suite."""
-    params = load_params(changes=settings)
-    suite = params.segins_suite
-    for data in bound.data or suite.data[:1]:
+def _runs_of_starts(bound: Conditions, settings_on: SettingsOn, choice: Choice) -> Iterator[Chosen]:
+    """Data sets of the pretraining with the one that is transferred to, and their settings."""
+    plain = load_params(changes=settings_on(""))
+    for data in bound.data or plain.segins_suite.data[:1]:
+        _check_known("--data", [data], plain.datasets)
+        settings = settings_on(data)
+        suite = load_params(changes=settings).segins_suite
         target = bound.target or (data if choice.data else suite.target[0])
-        for option, name in (("--data", data), ("--target", target)):
-            if name not in params.datasets:
-                raise UserError(f"{option} {name}: {unknown_name(name, params.datasets)}")
+        _check_known("--target", [target], plain.datasets)
         names = {
             "segins_suite.data": [data],
             "segins_suite.target": [target],
             "segins_suite.sets": list(dict.fromkeys([data, target])),
             "segins_suite.start": [*suite.given, *suite.pretrained()],
         }
-        yield data, "", target, names
+        yield data, "", target, settings | names
+
+
+def _check_known(option: str, names: Iterable[str], known: Mapping[str, Any]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option} {name}: {unknown_name(name, known)}")

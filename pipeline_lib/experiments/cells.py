@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline_lib.experiments.definitions import Definitions, Row, Table
-from pipeline_lib.experiments.measures import Group, applies
+from pipeline_lib.experiments.measures import MEASURES, Group, applies
 from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised, values_by_seed
 
@@ -143,3 +143,21 @@ def _difference(value: PublishedValue | None, base: PublishedValue | None) -> fl
     if (value.multi_crop, value.dataset, value.backbone) != (base.multi_crop, base.dataset, base.backbone):
         return None
     return float(value.value) - float(base.value)
+
+
+def empty_cells(cells: Sequence[Cell]) -> list[str]:
+    """What a table does not show, a line a row and reason; equal reasons of a row's measures are told once.
+
+    Args:
+        cells: All cells of the table.
+
+    Returns:
+        Lines such as ``+ Feat: ACC, NMI: does not apply``.
+    """
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        title = MEASURES[cell.measure].title
+        if cell.summary is None:
+            reason = cell.result.reason or "no stage measures it for this row"
+            lacking.setdefault((f"{cell.run}, {cell.result.row.name}", reason), []).append(title)
+    return [f"{row}: {', '.join(dict.fromkeys(titles))}: {reason}" for (row, reason), titles in lacking.items()]

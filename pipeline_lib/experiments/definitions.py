@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.registry import OneOf
@@ -19,6 +19,7 @@ DEFINITIONS = Path("conf/experiments.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Method = Annotated[str, OneOf(METHODS)]
 PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
+Pictures = Annotated[tuple[PictureKind, ...], Field(strict=False)]
 
 
 class Row(Settings):
@@ -57,7 +58,7 @@ class Conditions(Settings):
         data: Data sets.
         backbone: One backbone for all data sets or one for each.
         target: Data set transferred to.
-        presets: Presets of ``conf/presets.yaml``.
+        presets: Presets of ``conf/presets.yaml``; ``{data}`` in a name stands for the data set.
         settings: Values by dotted key of ``params.yaml``; they win over the presets.
     """
 
@@ -76,7 +77,11 @@ class Conditions(Settings):
     @property
     def in_words(self) -> str:
         """Those that are given, for a reader."""
-        said = [", ".join(self.data), ", ".join(self.backbone), f"transfer to {self.target}" if self.target else ""]
+        said = [
+            ", ".join(dict.fromkeys(self.data)),
+            ", ".join(dict.fromkeys(self.backbone)),
+            f"transfer to {self.target}" if self.target else "",
+        ]
         said += [f"preset {name}" for name in self.presets]
         said += [f"`{key}={value}`" for key, value in self.settings.items()]
         return "; ".join(filter(None, said))
@@ -96,6 +101,8 @@ class Table(Conditions):
         measures: Measures in their order, in place of groups.
         effect: Difference to the row before, of each group to the first one of its row, or to the row that a row names
             (what a table of ``measures`` has).
+        note: What a reader has to know of this table.
+        pictures: Pictures of its rows.
     """
 
     title: str
@@ -105,6 +112,8 @@ class Table(Conditions):
     groups: Names = ()
     measures: Names = ()
     effect: Literal["row_before", "first_group", "against"] | None = None
+    note: str = ""
+    pictures: Pictures = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -122,6 +131,18 @@ class Table(Conditions):
         return self
 
 
+class Included(Conditions):
+    """Tables of another set as a part of this one; its conditions win over those of the tables.
+
+    Attributes:
+        set: Name of the other set.
+        tables: Their numbers in the thesis; empty: all that have one.
+    """
+
+    set: str
+    tables: Names = ()
+
+
 class ExperimentSet(Conditions):
     """Experiments that one command makes.
 
@@ -133,6 +154,7 @@ class ExperimentSet(Conditions):
         method: Pretraining method that ``{method}`` and ``{title}`` in the rows stand for.
         rows: The experiments; none where each table has those of another set.
         tables: What is written.
+        includes: Other sets whose tables are written as well; such a set has a page of its own (``reports/thesis``).
         pictures: Pictures beside the tables.
     """
 
@@ -142,8 +164,9 @@ class ExperimentSet(Conditions):
     cumulative: bool = False
     method: Method | None = None
     rows: Annotated[tuple[Row, ...], Field(strict=False)] = ()
-    tables: Annotated[tuple[Table, ...], Field(strict=False, min_length=1)]
-    pictures: Annotated[tuple[PictureKind, ...], Field(strict=False)] = ()
+    tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
+    includes: Annotated[tuple[Included, ...], Field(strict=False)] = ()
+    pictures: Pictures = ()
 
     @property
     def of_starts(self) -> bool:
@@ -167,6 +190,12 @@ class ExperimentSet(Conditions):
         chosen = method or self.method
         names = {} if chosen is None else {"{method}": chosen, "{title}": METHODS[chosen]}
         return [_filled(row, names) for row in self.rows]
+
+    @model_validator(mode="after")
+    def _has_tables(self) -> Self:
+        if not (self.tables or self.includes):
+            raise ValueError("tables: []: allowed: at least one, or includes")
+        return self
 
     @model_validator(mode="after")
     def _rows_fit_together(self) -> Self:
@@ -196,6 +225,37 @@ def _filled(row: Row, names: Mapping[str, str]) -> Row:
     return row.model_copy(update={"start": start, "name": name or title, "published": published or title})
 
 
+def _with_included(name: str, chosen: ExperimentSet, sets: Mapping[str, ExperimentSet]) -> ExperimentSet:
+    tables = list(chosen.tables)
+    for included in chosen.includes:
+        if included.set not in sets or sets[included.set].includes:
+            known = {other: body for other, body in sets.items() if not body.includes}
+            raise ValueError(f"{name}: includes {included.set}: {unknown_name(included.set, known)}")
+        tables += _tables_of(name, included, sets[included.set])
+    return chosen.model_copy(update={"tables": tuple(tables)})
+
+
+def _tables_of(name: str, included: Included, other: ExperimentSet) -> list[Table]:
+    numbers = [number for table in other.tables for number in table.published]
+    for number in included.tables:
+        if number not in numbers:
+            raise ValueError(f"{name}: includes {included.set}: table {number}: {unknown_name(number, numbers)}")
+    found = []
+    for table in other.tables:
+        published = tuple(number for number in table.published if number in (included.tables or numbers))
+        if published:
+            change = {
+                "title": ": ".join(dict.fromkeys((other.title, table.title))),
+                "published": published,
+                "rows_of": table.rows_of or included.set,
+                "settings": table.settings | included.settings,
+            }
+            found.append(table.model_copy(update=change | {**included.conditions, "settings": change["settings"]}))
+    found[0] = found[0].model_copy(update={"note": other.note})
+    found[-1] = found[-1].model_copy(update={"pictures": other.pictures})
+    return found
+
+
 class Definitions(Settings):
     """The whole file.
 
@@ -214,6 +274,11 @@ class Definitions(Settings):
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     groups: dict[str, Group] = Field(default_factory=dict)
     sets: dict[str, ExperimentSet]
+
+    @field_validator("sets", mode="after")
+    @classmethod
+    def _sets_have_what_they_include(cls, sets: dict[str, ExperimentSet]) -> dict[str, ExperimentSet]:
+        return {name: _with_included(name, chosen, sets) for name, chosen in sets.items()}
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:

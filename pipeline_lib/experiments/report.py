@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import write_atomically
-from pipeline_lib.experiments.cells import Cell, Lookup, cells_of
+from pipeline_lib.experiments.cells import Cell, Lookup, cells_of, empty_cells
 from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, Table
+from pipeline_lib.experiments.page import Section, chapter_page
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import Part, RunResults, remarks
-from pipeline_lib.experiments.tables import table_markdown, tables_csv
+from pipeline_lib.experiments.tables import place_in_thesis, table_markdown, tables_csv
 
 _TELLS_REASONS = ("columns", "stacked")
 
@@ -39,7 +40,7 @@ class Report:
 
 
 def write_report(report: Report, lookup: Lookup) -> str:
-    """Write ``PATH.md``, ``PATH.csv`` and the pictures.
+    """Write ``PATH.md``, ``PATH.csv`` and the pictures; of a set that includes others, ``PATH.html`` as well.
 
     Args:
         report: What goes into them.
@@ -52,13 +53,8 @@ def write_report(report: Report, lookup: Lookup) -> str:
     runs = [run for part in report.parts for run in part.runs]
     names = list(dict.fromkeys(run.run for run in runs))
     tables = list(_filled_tables(report, lookup))
-    text: list[str] = []
-    for part, table, shown, cells in tables:
-        body = table_markdown(table, cells, lookup, shown[0])
-        if body:
-            where = f": {shown[0].run}" if len(names) > len(shown) else ""
-            here = [f"Here: {part.conditions}.", ""] if part.conditions else []
-            text += [f"## {table.title}{where}", "", *here, body]
+    sections = list(_sections(report, lookup, tables, len(names)))
+    text = [line for section in sections for line in section.markdown]
     pictures = []
     for kind in experiments.pictures:
         picture = path.with_name(f"{path.name}.png" if len(experiments.pictures) == 1 else f"{path.name}-{kind}.png")
@@ -66,21 +62,51 @@ def write_report(report: Report, lookup: Lookup) -> str:
             pictures.append(f"![{experiments.title}]({picture.name})\n")
     said = dict.fromkeys((experiments.note, *report.remarks, *_remarks(report)))
     notes = [f"{note}\n" for note in said if note]
-    head = [f"# {experiments.title}: {', '.join(names)}", "", *_explained(report, runs), ""]
-    content = "\n".join([*head, *text, *pictures, *notes]).rstrip() + "\n"
+    title = f"{experiments.title}: {', '.join(names)}"
+    explained = _explained(report, runs)
+    content = "\n".join([f"# {title}", "", *explained, "", *text, *pictures, *notes]).rstrip() + "\n"
     write_atomically(path.with_name(f"{path.name}.md"), content)
     write_atomically(path.with_name(f"{path.name}.csv"), tables_csv([(table, cells) for _, table, _, cells in tables]))
+    if experiments.includes:
+        write_atomically(path.with_name(f"{path.name}.html"), chapter_page(title, explained, sections, notes))
     return "\n".join([*text, *notes])
 
 
-def _filled_tables(
-    report: Report, lookup: Lookup
-) -> Iterator[tuple[Part, Table, Sequence[RunResults], Sequence[Cell]]]:
-    """Every table of each run, or of all runs of its part where it puts them side by side."""
-    for part in report.parts:
-        for table in part.tables:
-            for shown in [part.runs] if table.layout == "data_sets" else [[run] for run in part.runs]:
-                yield part, table, shown, [cell for run in shown for cell in cells_of(table, run, lookup)]
+Filled = tuple[Part, Table, Sequence[RunResults], Sequence[Cell]]
+
+
+def _filled_tables(report: Report, lookup: Lookup) -> Iterator[Filled]:
+    """Every table of each run, or of all runs of its part where it puts them side by side; in the order of the set."""
+    order = {(table.rows_of, table.title): place for place, table in enumerate(report.experiments.tables)}
+    pairs = [(part, table) for part in report.parts for table in part.tables]
+    for part, table in sorted(pairs, key=lambda pair: order.get((pair[1].rows_of, pair[1].title), 0)):
+        for shown in [part.runs] if table.layout == "data_sets" else [[run] for run in part.runs]:
+            yield part, table, shown, [cell for run in shown for cell in cells_of(table, run, lookup)]
+
+
+def _sections(report: Report, lookup: Lookup, tables: Sequence[Filled], names: int) -> Iterator[Section]:
+    noted: set[str] = set()
+    for part, table, shown, cells in tables:
+        body = table_markdown(table, cells, lookup, shown[0])
+        if not body:
+            continue
+        where = f": {shown[0].run}" if names > len(shown) else ""
+        number = ", ".join(map(place_in_thesis, table.published)) if report.experiments.includes else ""
+        title = f"{number}: {table.title}{where}" if number else f"{table.title}{where}"
+        note = "" if table.note in noted else table.note
+        noted.add(table.note)
+        pictures = []
+        for kind in table.pictures:
+            picture = report.path.with_name(f"{report.path.name}-{kind}-{_slug(table, shown)}.png")
+            if write_picture(picture, kind, shown, lookup.definitions.groups):
+                pictures.append(picture)
+        here = part.conditions.replace("{data}", shown[0].data.replace("_", "-"))
+        yield Section(title, here, body, pictures, note, empty_cells(cells))
+
+
+def _slug(table: Table, shown: Sequence[RunResults]) -> str:
+    """What tells pictures of one kind apart."""
+    return "-".join([*table.published, *(run.run for run in shown)]).replace(" ", "-").lower()
 
 
 def _remarks(report: Report) -> list[str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pipeline_lib.experiments.cells import Cell, Lookup
 from pipeline_lib.experiments.definitions import Table
 from pipeline_lib.experiments.measures import MEASURES
-from pipeline_lib.experiments.published import PublishedValue
 from pipeline_lib.experiments.results import RunResults, Summary
 
 _NOTHING = "–"
@@ -89,12 +88,13 @@ def _origin(table: Table, cells: Sequence[Cell], lookup: Lookup, data: str) -> s
     found = [cell.published for cell in cells if cell.published is not None]
     if not found:
         return "The thesis has no values for these cells." if table.published else ""
-    places = dict.fromkeys((_place(value), value.dataset, value.backbone) for value in found)
+    places = dict.fromkeys((place_in_thesis(value.table), value.dataset, value.backbone) for value in found)
     return "Thesis: " + "; ".join(", ".join(filter(None, place)) for place in places) + "."
 
 
-def _place(value: PublishedValue) -> str:
-    return value.table if value.table.startswith("Figure") else f"Table {value.table}"
+def place_in_thesis(number: str) -> str:
+    """What the thesis calls a table or figure: ``6.9`` is Table 6.9, ``Figure 6.2`` is itself."""
+    return number if number.startswith("Figure") else f"Table {number}"
 
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, align: str = "---") -> list[str]:

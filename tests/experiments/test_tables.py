@@ -174,3 +174,20 @@ def test_tables_of_different_data_sets_in_one_report_say_what_holds_for_each(tmp
     assert "stl10-pixels: Not complete: k has 1 of 2 seeds." in text
     found = {(line["table"], line["run"]) for line in csv.DictReader((tmp_path / "thesis.csv").open())}
     assert found == {("Best head", "digits-pixels"), ("Others", "stl10-pixels")}
+
+
+def test_a_chapter_has_a_page_with_pictures_and_the_reasons_of_empty_cells(tmp_path, results, lookup):
+    table = LADDER.model_copy(update={"pictures": ("steps",), "note": "A *note* of <rows>."})
+    chosen = ExperimentSet(title="Chapter", includes=[{"set": "ladder"}])
+    path = tmp_path / "chapter"
+    write_report(Report(path, chosen, [Part([table], [results], "preset thesis-{data}")], 2), lookup)
+    page = (tmp_path / "chapter.html").read_text()
+    assert '<h2 id="table-6-9--best-head-title">Table 6.9: Best head</h2>' in page
+    assert "Here: preset thesis-digits." in page
+    assert "A <em>note</em> of &lt;rows&gt;." in page
+    assert page.count("data:image/png;base64,") == 1
+    empty = page.split("Empty cells</h2>")[1]
+    assert "does not apply" in empty
+    # What the page shows, the Markdown has as well.
+    assert "![Table 6.9: Best head](chapter-steps-6.9-digits-pixels.png)" in (tmp_path / "chapter.md").read_text()
+    assert (tmp_path / "chapter-steps-6.9-digits-pixels.png").is_file()

@@ -27,7 +27,7 @@ def render_page(template: str, script: str, values: dict[str, Any]) -> str:
 
     Args:
         template: Name of a template that extends ``base.html``.
-        script: Name of its script's file.
+        script: Name of its script's file; empty for a page without one.
         values: What the template uses; a name that it uses and that is not there is an error.
 
     Returns:
@@ -43,7 +43,7 @@ def render_page(template: str, script: str, values: dict[str, Any]) -> str:
     )
     environment.globals["figure"] = figure_element
     environment.globals["picture"] = picture_element
-    code = (TEMPLATES / script).read_text(encoding="utf-8")
+    code = (TEMPLATES / script).read_text(encoding="utf-8") if script else ""
     return environment.get_template(template).render(
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup(code),

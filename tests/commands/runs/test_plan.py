@@ -247,3 +247,37 @@ def test_factors_multiply_what_is_there(repository):
 def test_what_cannot_be_multiplied_is_refused(repository, key, value):
     with pytest.raises(UserError, match=rf"^{key} = "):
         scaled({key: value}, load_params(repository / "params.yaml"))
+
+
+def test_a_preset_by_data_set_is_that_of_each(plan):
+    [part] = plan("thesis-chapter-6", only=("6.12",))
+    assert names(part) == [
+        ("cifar10", "dinov2_vitl14_reg", ""),
+        ("cifar20", "dinov2_vitl14_reg", ""),
+        ("stl10", "dinov2_vitb14", ""),
+    ]
+    betas = [run.params.train_heads.beta for run in part.runs]
+    assert betas == [0.6, 0.55, 0.6]
+    assert [run.params.train_heads.epochs for run in part.runs] == [400, 400, 800]
+
+
+def test_presets_of_the_command_line_stand_in_place_of_bound_ones(plan, presets):
+    trial = presets.settings(["trial"])
+    [part] = plan("thesis-chapter-6", only=("6.6",), data=("digits",), backbone=("pixels",), presets=trial)
+    params, plain = part.runs[0].params, load_params()
+    assert params.train_heads.heads == trial["train_heads.heads"]
+    assert params.train_heads.learning_rate == plain.train_heads.learning_rate
+    # What is bound by a setting, not by a preset, stays.
+    assert params.knn.threshold == 0.5
+    assert "preset" not in part.conditions
+    [bound] = plan("thesis-chapter-6", only=("6.6",))
+    assert bound.runs[0].params.train_heads.learning_rate == 1.25e-6
+    assert bound.conditions.startswith("preset thesis-ablation; ")
+
+
+def test_tables_that_differ_in_what_the_command_line_replaces_are_made_once(plan, presets):
+    choice = {"data": ("digits",), "backbone": ("pixels",), "presets": presets.settings(["trial"])}
+    [part] = plan("thesis-chapter-6", only=("6.12", "6.13", "6.14", "6.15"), **choice)
+    [table] = part.tables
+    assert table.published == ("6.12", "6.13", "6.14", "6.15")
+    assert len(plan("thesis-chapter-6", only=("6.12", "6.13", "6.14", "6.15"))) == 4
