@@ -71,6 +71,24 @@ def sections(root: type[BaseModel]) -> list[Section]:
     return found
 
 
+def key_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all keys that hold a value, without those of sections that map names to entries.
+
+    Args:
+        model: Settings class.
+        prefix: What stands before the names, with a dot at its end.
+
+    Yields:
+        Names such as ``bounds.turtle.steps``, in the order of the fields.
+    """
+    for name, field in model.model_fields.items():
+        key, below = f"{prefix}{field.alias or name}", _settings_class(field.annotation)
+        if below is not None:
+            yield from key_names(below, f"{key}.")
+        elif _entry_class(field.annotation) is None:
+            yield key
+
+
 def allowed_values(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> str:
     """What a JSON schema allows, in words.
 

@@ -1,17 +1,23 @@
-"""Presets: named sets of ``params.yaml`` values, each of which may extend another (``conf/presets.yaml``)."""
+"""Presets: named sets of ``params.yaml`` values, each of which may extend another (``conf/presets.yaml``).
+
+A preset that is named after a paper says of every key of the sections that it ``decides`` either a value or why it
+needs none, so that a default of this project never stands in for what a paper says.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.settings import Settings
+from pipeline_lib.base.settings import Names, Settings
 from pipeline_lib.base.yaml_files import first_complaint, read_yaml, unknown_name
+from pipeline_lib.params.explanations import key_names
+from pipeline_lib.params.params import Params
 
 PRESETS = Path("conf/presets.yaml")
 
@@ -22,12 +28,16 @@ class Preset(Settings):
     Attributes:
         describe: One line for the list of presets.
         extends: Preset whose settings come first.
+        decides: Sections of ``params.yaml`` all of whose keys this preset and those that it extends set or waive.
         settings: Values by dotted key of ``params.yaml``.
+        waived: Keys that need no value here, by dotted key: the reason. A preset that extends this one may set them.
     """
 
     describe: str
     extends: str | None = None
+    decides: Names = ()
     settings: dict[str, Any] = Field(default_factory=dict)
+    waived: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,42 @@ class Presets:
             for link in reversed(self._chain(name)):
                 settings |= self.by_name[link].settings
         return settings
+
+    def waived(self, name: str) -> dict[str, str]:
+        """Keys that a preset leaves to ``params.yaml`` on purpose.
+
+        Args:
+            name: A preset.
+
+        Returns:
+            The reason by dotted key, of the preset and of those that it extends, without keys that one of them sets.
+
+        Raises:
+            UserError: The name is unknown, presets extend each other in a circle, or a key is waived that is set.
+        """
+        waived: dict[str, str] = {}
+        settings: dict[str, Any] = {}
+        for link in reversed(self._chain(name)):
+            preset = self.by_name[link]
+            settings |= preset.settings
+            for key in preset.waived:
+                if key in settings:
+                    raise UserError(f"preset {link}: waived.{key}: it is set to {settings[key]!r}; one of both goes")
+            waived = {key: reason for key, reason in waived.items() if key not in preset.settings} | preset.waived
+        return waived
+
+    def undecided(self, name: str) -> list[str]:
+        """Keys that a preset owes a value or a reason.
+
+        Args:
+            name: A preset.
+
+        Returns:
+            Dotted keys of the sections that it or one that it extends ``decides``, in the order of ``Params``.
+        """
+        sections = {section for link in self._chain(name) for section in self.by_name[link].decides}
+        decided = {*self.settings([name]), *self.waived(name)}
+        return [key for key in key_names(Params) if key.split(".")[0] in sections and key not in decided]
 
     def _chain(self, name: str) -> list[str]:
         """The preset and those that it extends, outermost last."""
@@ -80,7 +126,8 @@ def load_presets(path: Path = PRESETS) -> Presets:
 
     Raises:
         MissingFileError: The file is absent.
-        UserError: It is no mapping of presets.
+        UserError: It is no mapping of presets, or a preset decides a section or waives a key that is not there, or
+            waives one that is set.
     """
     raw = read_yaml(path)
     if not isinstance(raw, dict):
@@ -91,4 +138,22 @@ def load_presets(path: Path = PRESETS) -> Presets:
             presets[str(name)] = Preset.model_validate(body)
         except ValidationError as error:
             raise UserError(f"{path}: {name}.{first_complaint(error)}") from None
-    return Presets(presets)
+    for name, preset in presets.items():
+        _check_names(f"{path}: {name}", preset)
+    found = Presets(presets)
+    for name, preset in presets.items():
+        if preset.waived:
+            found.waived(name)
+    return found
+
+
+def _check_names(where: str, preset: Preset) -> None:
+    keys = list(key_names(Params))
+    sections = list(dict.fromkeys(key.split(".")[0] for key in keys))
+    for section in preset.decides:
+        if section not in sections:
+            raise UserError(f"{where}.decides: {section}: {unknown_name(section, sections)}")
+    for key in preset.waived:
+        if key not in keys:
+            close = [known for known in keys if known.startswith(f"{key.rpartition('.')[0]}.")] or keys
+            raise UserError(f"{where}.waived: {key}: {unknown_name(key, close)}")
