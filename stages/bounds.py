@@ -18,7 +18,7 @@ from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
 from pipeline_lib.ucls.bounds.turtle_choice import choose_turtle
 from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
-from pipeline_lib.ucls.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_measures
+from pipeline_lib.ucls.evaluation import bounds as measured
 from pipeline_lib.ucls.evaluation.summary import clustering_measures, rounded
 from pipeline_lib.ucls.evaluation.unlabelled import sampled_silhouette
 from pipeline_lib.ucls.heads.upper_bound import ChosenRows, upper_bound_heads
@@ -49,15 +49,15 @@ def with_labels(
         classes = open_class_count(context.artifact("classes")).classes
         chosen = ChosenRows(train, true.rows)
         found = upper_bound_heads(fabric, chosen, held_out, true.draw, classes, settings, context.seed, memory)
-        measures |= upper_bound_neighbor_measures(found.heads, found.best_head, labels)
-    measures["upper_bound_knn_acc"] = upper_bound_knn(train, train_labels, held_out, labels, section.knn_neighbors)
+        measures |= measured.upper_bound_neighbor_measures(found.heads, found.best_head, labels)
+    predicted = {"upper_bound_knn": upper_bound_knn(train, train_labels, held_out, section.knn_neighbors)}
     if section.linear_probe_iterations:
         every, other = (features.split(split, tuple(features.blocks)) for split in ("train", SPLIT))
         grid = probe.fitted(every.count).model_copy(update={"iterations": section.linear_probe_iterations})
-        measures["upper_bound_linear_probe_acc"] = upper_bound_linear_probe(
-            every, train_labels, other, labels, every.columns, grid, context.seed, fabric.device
+        predicted["upper_bound_linear_probe"] = upper_bound_linear_probe(
+            every, train_labels, other, every.columns, grid, context.seed, fabric.device
         )
-    return rounded(measures)
+    return measures | measured.upper_bound_class_measures(predicted, labels)
 
 
 def run(context: StageContext) -> None:
@@ -86,14 +86,14 @@ def run(context: StageContext) -> None:
         made_by=context.made_by(section.model_dump() | {"blocks": list(blocks), "seed": seed}),
     )
     silhouettes = {name: sampled_silhouette(other, found, seed=seed) for name, found in clusters.items()}
-    measures = label_free_bounds(clusters, classes, silhouettes)
+    measures = measured.label_free_bounds(clusters, classes, silhouettes)
     labels, train_labels = dataset.oracle_labels(SPLIT), dataset.oracle_labels("train")
     if labels is not None:
         measures = rounded(clustering_measures(clusters, labels)) | measures
         if train_labels is not None:
             measures |= with_labels(context, fabric, features, blocks, train_labels, labels)
     context.write_metrics(measures)
-    context.report(f"{held_out.count} images of {SPLIT}\n{readable_bounds(measures)}\n")
+    context.report(f"{held_out.count} images of {SPLIT}\n{measured.readable_bounds(measures)}\n")
 
 
 if __name__ == "__main__":

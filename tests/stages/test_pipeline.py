@@ -38,8 +38,7 @@ LABELLED = {
     "bounds": {
         "kmeans_ari",
         "turtle_acc",
-        "upper_bound_knn_acc",
-        "upper_bound_linear_probe_acc",
+        *(f"upper_bound_{name}_{measure}" for name in ("knn", "linear_probe") for measure in ("acc", "nmi", "ari")),
         "upper_bound_neighbors_best_head_nmi",
         "upper_bound_neighbors_mean_acc",
     },

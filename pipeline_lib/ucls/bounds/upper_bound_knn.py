@@ -14,29 +14,26 @@ def upper_bound_knn(
     train: FeatureBlocks,
     train_labels: NDArray[np.int32],
     held_out: FeatureBlocks,
-    held_out_labels: NDArray[np.int32],
     k: int = NEIGHBORS,
     temperature: float = TEMPERATURE,
-) -> float:
-    """Accuracy of the weighted vote of the ``k`` nearest training images, by cosine of the features as they come.
+) -> NDArray[np.int32]:
+    """Classes by the weighted vote of the ``k`` nearest training images, by cosine of the features as they come.
 
     Args:
         train: Features of the training images.
         train_labels: Their classes, (n,), -1 where unknown.
-        held_out: Features of the images that are scored, same columns.
-        held_out_labels: Their classes, (m,), -1 where unknown.
+        held_out: Features of the images that are classified, same columns.
         k: Neighbours that vote; no more than there are labelled training images a class on average.
         temperature: Temperature of the votes (0.07 in DINO).
 
     Returns:
-        Share of right classes among the held-out images with a known class, [0, 1].
+        Class of each of them, (m,).
 
     Raises:
-        UserError: No image of one side has a known class, or features are not finite.
+        UserError: No training image has a known class, or features are not finite.
     """
-    voting, scored = train_labels[train_labels >= 0], held_out_labels >= 0
-    if not len(voting) or not scored.any():
-        raise UserError("labels: k-NN classification needs images with a known class in both splits")
+    voting = train_labels[train_labels >= 0]
+    if not len(voting):
+        raise UserError("labels: k-NN classification needs training images with a known class")
     fitted = max(1, min(k, len(voting) // len(np.unique(voting))))
-    predicted = knn_classes(train, train_labels, held_out, fitted, temperature)
-    return float((predicted == held_out_labels)[scored].mean())
+    return knn_classes(train, train_labels, held_out, fitted, temperature).astype(np.int32)

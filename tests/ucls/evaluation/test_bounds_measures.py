@@ -1,6 +1,14 @@
 import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from pipeline_lib.ucls.evaluation.bounds import label_free_bounds, readable_bounds, upper_bound_neighbor_measures
+from pipeline_lib.base.errors import UserError
+from pipeline_lib.ucls.evaluation.bounds import (
+    label_free_bounds,
+    readable_bounds,
+    upper_bound_class_measures,
+    upper_bound_neighbor_measures,
+)
 
 LABELS = np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
 MERGED = np.array([0, 0, 0, 0, 1, 1], dtype=np.int32)
@@ -26,8 +34,27 @@ def test_true_neighbour_measures_are_of_the_best_head_and_of_all():
     assert measures["upper_bound_neighbors_mean_acc"] == round((4 / 6 + 1 + 2 / 6) / 3, 4)
 
 
+def test_classifiers_are_scored_without_matching_on_images_of_known_class():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(-1, 5, 400).astype(np.int32)
+    found = np.where(rng.random(400) < 0.7, labels, rng.integers(0, 5, 400)).astype(np.int32)
+    swapped = np.array([1, 0, 2, 3, 4], dtype=np.int32)[found]
+    measures = upper_bound_class_measures({"a": found, "b": swapped}, labels)
+    known = labels >= 0
+    for name, predicted in (("a", found), ("b", swapped)):
+        assert measures[f"{name}_acc"] == pytest.approx((predicted == labels)[known].mean(), abs=1e-4)
+        for measure, naive in (("nmi", normalized_mutual_info_score), ("ari", adjusted_rand_score)):
+            assert measures[f"{name}_{measure}"] == pytest.approx(naive(labels[known], predicted[known]), abs=1e-4)
+    # Two exchanged classes cost a classifier's accuracy; matching would undo it, and NMI does not see it.
+    assert measures["b_acc"] < measures["a_acc"] - 0.2
+    assert measures["b_nmi"] == measures["a_nmi"]
+    with pytest.raises(UserError, match="known class"):
+        upper_bound_class_measures({"a": found}, np.full_like(labels, -1))
+
+
 def test_the_table_has_a_line_for_what_ran_and_none_for_what_did_not():
-    measures = {"kmeans_acc": 0.5, "kmeans_nmi": 0.6, "kmeans_ari": 0.7, "upper_bound_knn_acc": 0.9}
-    lines = readable_bounds(measures).splitlines()
-    assert [line.split()[-1] for line in lines] == ["ARI", "0.7000", "0.9000"]
+    measures = {"kmeans_acc": 0.5, "kmeans_nmi": 0.6, "kmeans_ari": 0.7}
+    measures |= {"upper_bound_knn_acc": 0.9, "upper_bound_knn_nmi": 0.8, "upper_bound_knn_ari": 0.65}
+    lines = readable_bounds(measures | {"upper_bound_neighbors_mean_acc": 0.95}).splitlines()
+    assert [line.split()[-1] for line in lines] == ["ARI", "0.7000", "0.6500", "0.9500"]
     assert readable_bounds({"kmeans_silhouette": 0.25}).split() == ["kmeans_silhouette", "0.25"]
