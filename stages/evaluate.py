@@ -27,11 +27,13 @@ def run(context: StageContext) -> None:
     held_out = SearchSpace(
         features.split(SPLIT, blocks), centre=seen.centre, normalise_blocks=seen.normalise_blocks, mean=train.mean
     )
+    classifier = open_classifier(context.artifact("classifier"))
     clusterings = Clusterings(
         heads=assignments.labels(SPLIT),
         best_head=assignments.best_head,
         ensemble=open_consensus(context.artifact("consensus")).labels(SPLIT),
-        self_trained=open_classifier(context.artifact("classifier")).predictions(SPLIT).clusters,
+        self_trained=classifier.predictions(SPLIT).clusters,
+        self_trained_grid=classifier.grid_predictions(SPLIT)[[not row["diverged"] for row in classifier.grid]],
         classes=classes,
     )
     silhouette = sampled_silhouette(held_out, clusterings.self_trained, seed=context.seed)

@@ -17,9 +17,11 @@ from pipeline_lib.ucls.probe.features import dinov2_inputs
 from pipeline_lib.ucls.probe.training import train_linear_grid
 from stages._context import StageContext, run_stage
 
+EVALUATED = "val"
+
 
 def run(context: StageContext) -> None:
-    """Train the grid, choose by held-out consensus labels, predict all splits."""
+    """Train the grid, choose by held-out consensus labels, predict all splits; val by all classifiers of the grid."""
     section = context.params.self_train
     fabric = runtime.start(context.params.machine.device, "float32", context.seed)
     dataset = open_dataset(context.artifact("datasets"))
@@ -56,6 +58,7 @@ def run(context: StageContext) -> None:
         chosen=chosen.name,
         predictions={split: predicted(split) for split in features.splits},
         made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
+        grid_predictions={EVALUATED: grid.predictions(features.split(EVALUATED, everything))},
     )
     held_out = [value for value in grid.held_out_accuracy if value is not None]
     context.write_metrics(

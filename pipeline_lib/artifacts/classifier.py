@@ -1,7 +1,8 @@
-"""The linear classifier: all that predicting on a new image needs, the grid it was chosen from, and its predictions.
+"""The linear classifier: all that predicting on a new image needs, the grid it was chosen from, and predictions.
 
 ``classifier.safetensors`` holds ``mean`` and ``inverse_scale`` (D,), ``weight`` (C, D) and ``bias`` (C,), float32: the
-logits of features x are ``weight @ ((x - mean) * inverse_scale) + bias``.
+logits of features x are ``weight @ ((x - mean) * inverse_scale) + bias``. ``{split}.parquet`` holds its predictions,
+``{split}_grid.npy`` (S, n) int32 the clusters that all classifiers of the grid find.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
+from pipeline_lib.artifacts.folder import new_folder, open_array, read_meta, write_meta
 from pipeline_lib.base.errors import UserError
 
 KIND = "classifier"
@@ -64,6 +65,7 @@ class Classifier:
         grid: One row for each classifier of the grid.
         chosen: Name of the chosen one in ``grid``.
         splits: Number of predictions of each split.
+        grid_splits: Splits with predictions of the whole grid.
         made_by: Stage, data set, backbone and settings that made it.
     """
 
@@ -76,6 +78,7 @@ class Classifier:
     grid: list[dict[str, Any]]
     chosen: str
     splits: dict[str, int]
+    grid_splits: tuple[str, ...]
     made_by: dict[str, Any]
 
     def state(self) -> dict[str, Tensor]:
@@ -98,6 +101,20 @@ class Classifier:
             raise UserError(f"{self.folder}: no predictions for {split!r}; it has {', '.join(self.splits) or 'none'}")
         table = pq.read_table(self.folder / f"{split}.parquet", schema=PREDICTION_COLUMNS)
         return Predictions(*(column.to_numpy() for column in table.columns))
+
+    def grid_predictions(self, split: str) -> NDArray[np.int32]:
+        """Most probable cluster by every classifier of ``grid``, (S, n), memory-mapped, in the data set's order.
+
+        Raises:
+            UserError: There are none for this split.
+        """
+        if split not in self.grid_splits:
+            raise UserError(f"{self.folder}: no predictions of the grid for {split!r}; run the stage self_train again")
+        return open_array(self.folder, _grid_file(split), ["int32"], [len(self.grid), self.splits[split]])
+
+
+def _grid_file(split: str) -> str:
+    return f"{split}_grid.npy"
 
 
 def _check_state(state: Mapping[str, Tensor], blocks: Sequence[tuple[str, int]], classes: int, where: str) -> None:
@@ -139,6 +156,7 @@ def write_classifier(
     chosen: str,
     predictions: Mapping[str, Iterable[PredictionRows]],
     made_by: Mapping[str, Any],
+    grid_predictions: Mapping[str, NDArray[np.int32]] | None = None,
 ) -> None:
     """Write the artifact.
 
@@ -153,16 +171,24 @@ def write_classifier(
         chosen: Name of the chosen one.
         predictions: For each split, blocks of consecutive rows.
         made_by: Stage, parameters and seed.
+        grid_predictions: For some of these splits, clusters by every classifier of the grid, (S, n).
 
     Raises:
         UserError: The tensors do not fit the blocks, the names not the clusters, or ``chosen`` is not in the grid.
+        ValueError: Predictions of the grid are not (S, n).
     """
+    every = dict(grid_predictions or {})
     classes = len(state["bias"])
     _check_state(state, blocks, classes, f"{folder}: classifier")
     _check_names(cluster_names, classes, grid, chosen)
     with new_folder(folder) as temporary:
         save_file({name: state[name].detach().cpu().float().contiguous() for name in TENSORS}, temporary / WEIGHTS)
         splits = {s: _write_predictions(temporary / f"{s}.parquet", rows) for s, rows in predictions.items()}
+        for split, labels in every.items():
+            if labels.shape != (len(grid), splits.get(split)):
+                expected = f"({len(grid)}, {splits.get(split)})"
+                raise ValueError(f"grid_predictions: {split}: expected shape {expected}, got {labels.shape}")
+            np.save(temporary / _grid_file(split), labels.astype(np.int32))
         fields = {
             "backbone": dict(backbone),
             "blocks": [{"name": name, "columns": columns} for name, columns in blocks],
@@ -172,6 +198,7 @@ def write_classifier(
             "grid": [dict(row) for row in grid],
             "chosen": chosen,
             "splits": splits,
+            "grid_splits": list(every),
         }
         write_meta(temporary, KIND, SCHEMA, made_by, fields)
 
@@ -201,5 +228,6 @@ def open_classifier(folder: Path) -> Classifier:
         grid=meta["grid"],
         chosen=meta["chosen"],
         splits=meta["splits"],
+        grid_splits=tuple(meta.get("grid_splits", ())),
         made_by=meta["made_by"],
     )

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,7 @@ def write(folder, **changes):
         "chosen": "b",
         "predictions": {"train": iter([rows(0, 5), rows(5, 7)]), "val": [rows(0, 2)]},
         "made_by": {"stage": "self_train", "seed": 0},
+        "grid_predictions": {"val": np.array([[3, 1], [0, 2]])},
     }
     write_classifier(folder, **(arguments | changes))
 
@@ -59,6 +62,10 @@ def test_comes_back_as_written(tmp_path):
     assert predictions.clusters.dtype == np.int32
     assert predictions.probability.tolist() == [*rows(0, 5)[2], *rows(5, 7)[2]]
     assert predictions.entropy.dtype == np.float32
+    grid = opened.grid_predictions("val")
+    assert (grid.dtype, grid.tolist()) == (np.int32, [[3, 1], [0, 2]])
+    with pytest.raises(UserError, match="train"):
+        opened.grid_predictions("train")
 
 
 def test_same_content_gives_equal_bytes(tmp_path):
@@ -69,11 +76,24 @@ def test_same_content_gives_equal_bytes(tmp_path):
 
 
 def test_names_and_predictions_may_be_absent(tmp_path):
-    write(tmp_path / "c", cluster_names=None, predictions={})
+    write(tmp_path / "c", cluster_names=None, predictions={}, grid_predictions=None)
     opened = open_classifier(tmp_path / "c")
     assert opened.cluster_names is None
     with pytest.raises(UserError, match="val"):
         opened.predictions("val")
+    with pytest.raises(UserError, match="self_train"):
+        opened.grid_predictions("val")
+
+
+def test_a_folder_without_predictions_of_the_grid_still_predicts(tmp_path):
+    write(tmp_path / "c")
+    meta = json.loads((tmp_path / "c" / "meta.json").read_text())
+    del meta["grid_splits"]
+    (tmp_path / "c" / "meta.json").write_text(json.dumps(meta))
+    opened = open_classifier(tmp_path / "c")
+    assert len(opened.predictions("val").clusters) == 2
+    with pytest.raises(UserError, match="self_train"):
+        opened.grid_predictions("val")
 
 
 @pytest.mark.parametrize(
@@ -94,6 +114,13 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(tmp_path, changes):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize("labels", [np.zeros((2, 3)), np.zeros((1, 2))])
+def test_predictions_of_the_grid_are_one_a_classifier_and_image(tmp_path, labels):
+    with pytest.raises(ValueError, match="grid_predictions"):
+        write(tmp_path / "c", grid_predictions={"val": labels})
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_failing_prediction_leaves_the_old_artifact(tmp_path):
     def failing():
         yield rows(0, 2)
@@ -101,7 +128,7 @@ def test_a_failing_prediction_leaves_the_old_artifact(tmp_path):
 
     write(tmp_path / "c")
     with pytest.raises(RuntimeError, match="stopped"):
-        write(tmp_path / "c", predictions={"train": failing()})
+        write(tmp_path / "c", predictions={"train": failing()}, grid_predictions=None)
     assert open_classifier(tmp_path / "c").splits == {"train": 7, "val": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.probe.batched import BatchedClassifiers
-from pipeline_lib.ucls.probe.classifier import LinearClassifier
+from pipeline_lib.ucls.probe.classifier import LinearClassifier, predict_in_blocks
 from pipeline_lib.ucls.probe.grid import ClassifierSetting
 from pipeline_lib.ucls.probe.settings import ScalingName
-
-Score = Callable[[NDArray[np.int64], NDArray[np.int32]], float]
-
-
-@dataclass(frozen=True)
-class Oracle:
-    """True labels, only to report which classifier they would have chosen.
-
-    Attributes:
-        oracle_labels: True class of each row, (n,); -1 where unknown.
-        oracle_score: Score of (true classes, predicted ids) of some rows; higher is better. Where the ids are clusters
-            this has to match them with the classes.
-    """
-
-    oracle_labels: NDArray[np.int64]
-    oracle_score: Score
 
 
 @dataclass(frozen=True)
@@ -53,8 +38,6 @@ class GridResult:
         held_out_loss: Mean cross-entropy of each with these labels, nats, (S,); None where it diverged.
         diverged: Whether each has parameters that are not finite, (S,).
         chosen: Number of the one with the highest held-out accuracy; ties as in :func:`best_of`.
-        oracle_scores: Score by true labels on the held-out rows, (S,), None where diverged; or None without an oracle.
-        oracle_chosen: Number of the one that true labels would have chosen, ties alike, or None without an oracle.
         training_rows: Number of rows trained on.
         held_out_rows: Number of rows held out.
         scaling: How features are scaled.
@@ -66,8 +49,6 @@ class GridResult:
     held_out_loss: tuple[float | None, ...]
     diverged: tuple[bool, ...]
     chosen: int
-    oracle_scores: tuple[float | None, ...] | None
-    oracle_chosen: int | None
     training_rows: int
     held_out_rows: int
     scaling: ScalingName
@@ -80,22 +61,36 @@ class GridResult:
         own = self.trained[index // rates]
         return LinearClassifier(own.mean.cpu(), own.inverse_scale.cpu(), *own.classifiers.parameters_of(index % rates))
 
+    def predictions(self, features: FeatureBlocks) -> NDArray[np.int32]:
+        """What every classifier makes of all rows, computed as for the chosen one alone.
+
+        Args:
+            features: Features of n images, same columns as in training.
+
+        Returns:
+            Most probable class by classifier, (S, n); all 0 where it diverged.
+        """
+        predicted = np.empty((len(self.settings), features.count), dtype=np.int32)
+        for number, setting in enumerate(self.settings):
+            for block in predict_in_blocks(self.classifier(number), features, setting.input):
+                predicted[number, block.rows] = block.labels
+        return predicted
+
     def table(self) -> list[dict[str, Any]]:
-        """One row of JSON values a classifier: name, blocks, rates, held-out measures, divergence, oracle score."""
+        """One row of JSON values a classifier: name, blocks, rates, held-out measures, divergence."""
         rows: list[dict[str, Any]] = []
         for index, setting in enumerate(self.settings):
-            row = {
-                "name": setting.name,
-                "input": list(setting.input.blocks),
-                "rate": setting.rate,
-                "scaled_rate": setting.scaled_rate,
-                "held_out_accuracy": self.held_out_accuracy[index],
-                "held_out_loss": self.held_out_loss[index],
-                "diverged": self.diverged[index],
-            }
-            if self.oracle_scores is not None:
-                row["oracle_score"] = self.oracle_scores[index]
-            rows.append(row)
+            rows.append(
+                {
+                    "name": setting.name,
+                    "input": list(setting.input.blocks),
+                    "rate": setting.rate,
+                    "scaled_rate": setting.scaled_rate,
+                    "held_out_accuracy": self.held_out_accuracy[index],
+                    "held_out_loss": self.held_out_loss[index],
+                    "diverged": self.diverged[index],
+                }
+            )
         return rows
 
 

@@ -26,7 +26,7 @@ from pipeline_lib.ucls.probe.grid import (
     cosine_factor,
     scaled_rate,
 )
-from pipeline_lib.ucls.probe.result import GridResult, Oracle, TrainedInput, best_of
+from pipeline_lib.ucls.probe.result import GridResult, TrainedInput, best_of
 from pipeline_lib.ucls.probe.sampling import batches, split_rows
 from pipeline_lib.ucls.probe.scaling import scaling_tensors
 from pipeline_lib.ucls.probe.settings import GridSettings
@@ -168,27 +168,12 @@ def _train(trainer: _Trainer, rows: NDArray[np.int64], settings: GridSettings, s
             bar.update(len(chunk))
 
 
-def _oracle_scores(
-    oracle: Oracle | None, predicted: NDArray[np.int32], diverged: Sequence[bool], held_out: NDArray[np.int64]
-) -> tuple[float | None, ...] | None:
-    """Score of each classifier by true labels on the held-out rows; None where none of these rows has one."""
-    if oracle is None:
-        return None
-    truth = np.asarray(oracle.oracle_labels)[held_out].astype(np.int64)
-    known = truth >= 0
-    if not known.any():
-        return None
-    pairs = zip(diverged, predicted, strict=True)
-    return tuple(None if bad else float(oracle.oracle_score(truth[known], row[known])) for bad, row in pairs)
-
-
 def _chosen(
     trainer: _Trainer,
     trained: tuple[TrainedInput, ...],
     grid: tuple[ClassifierSetting, ...],
     labels: NDArray[np.int64],
     split: tuple[NDArray[np.int64], NDArray[np.int64]],
-    oracle: Oracle | None,
     settings: GridSettings,
 ) -> GridResult:
     """Score the trained classifiers on the held-out rows and choose one; ``split`` is training and held-out rows."""
@@ -198,15 +183,12 @@ def _chosen(
     pairs = zip(diverged, predicted, strict=True)
     accuracy = tuple(None if bad else float((row == labels[held_out]).mean()) for bad, row in pairs)
     loss = tuple(None if bad else float(value) for bad, value in zip(diverged, entropy, strict=True))
-    scores = _oracle_scores(oracle, predicted, diverged, held_out)
     return GridResult(
         settings=grid,
         held_out_accuracy=accuracy,
         held_out_loss=loss,
         diverged=diverged,
         chosen=best_of(accuracy, loss),
-        oracle_scores=scores,
-        oracle_chosen=None if scores is None else best_of(scores, loss),
         training_rows=len(training),
         held_out_rows=len(held_out),
         scaling=settings.scaling,
@@ -224,7 +206,6 @@ def train_linear_grid(
     *,
     seed: int = 0,
     sample_weights: NDArray[np.floating[Any]] | None = None,
-    oracle: Oracle | None = None,
     precision: PrecisionName = "float32",
     device: torch.device = _CPU,
     memory_budget: int = 1 << 31,
@@ -242,7 +223,6 @@ def train_linear_grid(
         settings: Rates, schedule, held-out share and scaling.
         seed: Seed of the held-out images, the order and the initial weights.
         sample_weights: Weight of each image in the loss, (n,), for example the agreement of the consensus.
-        oracle: True labels, to report what they would have chosen; they do not change the choice.
         precision: ``bfloat16`` for the matrix products, or ``float32``.
         device: Where to train.
         memory_budget: Bytes of features that may be held on the device; above it they are read for every batch.
@@ -264,4 +244,4 @@ def train_linear_grid(
     products = 2 * settings.batch_size * width * len(settings.rates) * classes
     with _fitting_threads(products, device):
         _train(trainer, training, settings, seed, features.dimension + width)
-    return _chosen(trainer, trained, grid, known, (training, held_out), oracle, settings)
+    return _chosen(trainer, trained, grid, known, (training, held_out), settings)

@@ -1,12 +1,15 @@
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from pipeline_lib.ucls.evaluation.summary import (
     Clusterings,
     label_free_measures,
     labelled_measures,
+    oracle_self_trained_measures,
     readable_table,
     rounded,
 )
@@ -26,6 +29,7 @@ def clusterings(**changes):
         "best_head": 1,
         "ensemble": RENAMED,
         "self_trained": MERGED,
+        "self_trained_grid": np.stack([ONE, MERGED]),
         "classes": 3,
     }
     return Clusterings(**(parts | changes))
@@ -41,7 +45,9 @@ def test_single_labellings_have_the_names_of_the_report():
 def test_balanced_accuracy_shows_what_a_small_class_costs():
     labels = np.array([0] * 8 + [1] * 2, dtype=np.int32)
     merged = np.zeros(10, dtype=np.int32)
-    found = clusterings(heads=np.stack([labels]), best_head=0, ensemble=labels, self_trained=merged, classes=2)
+    found = clusterings(
+        heads=labels[None], best_head=0, ensemble=labels, self_trained=merged, self_trained_grid=merged[None], classes=2
+    )
     measures = labelled_measures(found, labels)
     assert (measures["self_trained_acc"], measures["self_trained_balanced_acc"]) == (0.8, 0.5)
     assert measures["ensemble_balanced_acc"] == 1.0
@@ -71,7 +77,48 @@ def test_labelled_measures_of_a_hand_made_case():
         "heads_sd_nmi": 0.5,
         "heads_mean_ari": 0.5,
         "heads_sd_ari": 0.5,
+        "oracle_self_trained_acc": 0.6667,
+        "oracle_self_trained_nmi": merged_nmi,
+        "oracle_self_trained_ari": 0.4444,
     }
+
+
+def test_the_oracle_is_the_best_setting_by_labels():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(5, size=300).astype(np.int32)
+    unknown = rng.random(300) < 0.1
+    labels = np.where(unknown, -1, truth).astype(np.int32)
+    shares = (0.3, 0.9, 0.5, 0.0)
+    grid = np.stack([np.where(rng.random(300) < share, truth, rng.integers(5, size=300)) for share in shares])
+    # Clusters have other numbers than classes, and images of unknown class would prefer the third.
+    grid = rng.permutation(5)[grid].astype(np.int32)
+    grid[2][unknown] = rng.permutation(5)[truth][unknown]
+    found = oracle_self_trained_measures(grid, labels)
+
+    def naive_accuracy(predicted):
+        known = labels >= 0
+        orders = (np.array(order) for order in permutations(range(5)))
+        return max((order[predicted[known]] == labels[known]).mean() for order in orders)
+
+    accuracies = [naive_accuracy(row) for row in grid]
+    assert found["oracle_self_trained_acc"] == pytest.approx(max(accuracies))
+    assert int(np.argmax(accuracies)) == 1
+    known = labels >= 0
+    for measure, naive in (("nmi", normalized_mutual_info_score), ("ari", adjusted_rand_score)):
+        assert found[f"oracle_self_trained_{measure}"] == pytest.approx(naive(labels[known], grid[1][known]))
+    for number in range(4):
+        chosen = clusterings(heads=grid, ensemble=grid[0], self_trained=grid[number], self_trained_grid=grid, classes=5)
+        measures = labelled_measures(chosen, labels)
+        assert measures["oracle_self_trained_acc"] >= measures["self_trained_acc"]
+
+
+def test_predictions_without_relation_to_the_labels_give_the_oracle_little():
+    rng = np.random.default_rng(0)
+    labels, grid = rng.integers(4, size=4000), rng.integers(4, size=(13, 4000))
+    found = oracle_self_trained_measures(grid.astype(np.int32), labels.astype(np.int32))
+    # Chance is 1/4, with a deviation of 0.007; matching and the best of 13 add to it.
+    assert 0.25 <= found["oracle_self_trained_acc"] < 0.29
+    assert abs(found["oracle_self_trained_ari"]) < 0.01
 
 
 def test_images_of_unknown_class_do_not_count():
@@ -84,6 +131,7 @@ def test_images_of_unknown_class_do_not_count():
         heads=np.concatenate([clusterings().heads, np.stack([extra, extra])], axis=1),
         ensemble=longer(RENAMED),
         self_trained=longer(MERGED),
+        self_trained_grid=np.stack([longer(ONE), longer(MERGED)]),
     )
     labels = np.concatenate([LABELS, np.full(4, -1, dtype=np.int32)])
     assert labelled_measures(more, labels) == labelled_measures(clusterings(), LABELS)
@@ -102,6 +150,7 @@ def noisy():
         best_head=2,
         ensemble=guess(0.8),
         self_trained=guess(0.9),
+        self_trained_grid=np.stack([guess(0.9), guess(0.95)]),
         classes=5,
     )
     return found, truth
@@ -119,6 +168,7 @@ def test_the_numbering_of_clusters_changes_no_measure(noisy):
         best_head=found.best_head,
         ensemble=renumbered(found.ensemble),
         self_trained=renumbered(found.self_trained),
+        self_trained_grid=np.stack([renumbered(predicted) for predicted in found.self_trained_grid]),
         classes=5,
     )
     assert (other.ensemble != found.ensemble).any()
@@ -166,9 +216,11 @@ def test_only_floats_are_rounded():
 
 def test_readable_table_has_a_line_for_every_clustering():
     measures = {f"{name}_{m}": 0.5 for name in ("best_head", "heads_mean", "ensemble") for m in MEASURES}
-    measures |= {f"self_trained_{m}": value for m, value in zip(MEASURES, (0.91, 0.82, 0.73), strict=True)}
+    for name, values in (("self_trained", (0.91, 0.82, 0.73)), ("oracle_self_trained", (0.92, 0.83, 0.74))):
+        measures |= {f"{name}_{m}": value for m, value in zip(MEASURES, values, strict=True)}
     lines = readable_table(measures).splitlines()
     assert lines[0].split() == ["ACC", "NMI", "ARI"]
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[4].split()[-3:] == ["0.9100", "0.8200", "0.7300"]
+    assert lines[5].split()[-3:] == ["0.9200", "0.8300", "0.7400"]
     assert readable_table({"ensemble_anmi": 0.4}).split() == ["ensemble_anmi", "0.4"]

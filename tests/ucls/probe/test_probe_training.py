@@ -9,7 +9,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.ucls.probe import training
 from pipeline_lib.ucls.probe.classifier import predict_in_blocks
 from pipeline_lib.ucls.probe.features import FeatureInput
-from pipeline_lib.ucls.probe.result import Oracle, best_of
+from pipeline_lib.ucls.probe.result import best_of
 from pipeline_lib.ucls.probe.settings import GridSettings
 from pipeline_lib.ucls.probe.training import train_linear_grid
 from tests.array_features import ArrayFeatures
@@ -142,33 +142,23 @@ def test_diverged_classifiers_are_reported_and_never_chosen():
         train_linear_grid(features, [LEFT], labels, 4, settings(rates=(1e38,)))
 
 
-def test_oracle_is_reported_and_does_not_choose():
+def test_predictions_of_all_are_those_of_each_alone():
     features, labels = groups(noise=2.0)
-    pseudo = np.random.default_rng(0).permutation(4)[labels]
-
-    def lowest_wins(truth, predicted):
-        return -accuracy(pseudo_of[truth], predicted)
-
-    pseudo_of = np.array([pseudo[labels == c][0] for c in range(4)])
-    plain = train_linear_grid(features, [LEFT], pseudo, 4, settings())
-    judged = train_linear_grid(features, [LEFT], pseudo, 4, settings(), oracle=Oracle(labels, lowest_wins))
-    assert judged.chosen == plain.chosen
-    assert judged.oracle_scores == tuple(-value for value in plain.held_out_accuracy)
-    assert judged.oracle_chosen == int(np.argmin(plain.held_out_accuracy))
-    assert judged.oracle_chosen != judged.chosen
-    assert plain.oracle_scores is None
-
-
-def test_oracle_sees_only_rows_with_a_known_class():
-    features, labels = groups()
-    known = np.where(np.arange(300) < 150, labels, -1)
-    seen = []
-    train_linear_grid(
-        features, [LEFT], labels, 4, settings(), oracle=Oracle(known, lambda t, p: seen.append((t, p)) or 0.0)
-    )
-    assert all((truth >= 0).all() and len(truth) == len(ids) for truth, ids in seen)
-    unknown = Oracle(np.full(300, -1), accuracy)
-    assert train_linear_grid(features, [LEFT], labels, 4, settings(), oracle=unknown).oracle_chosen is None
+    labels[::7] = -1
+    result = train_linear_grid(features, [LEFT, BOTH], labels, 4, settings(rates=(1e-3, 0.5, 1e38)))
+    test, _ = groups(n=200, seed=1, noise=2.0)
+    every = result.predictions(test)
+    assert (every.shape, every.dtype) == ((6, 200), np.int32)
+    chosen = result.settings[result.chosen].input
+    assert every[result.chosen].tolist() == predict(result, test, chosen).tolist()
+    for number, setting in enumerate(result.settings):
+        state = {name: value.double().numpy() for name, value in result.classifier(number).state_dict().items()}
+        x = np.concatenate([test.array[:, a:b] for a, b in setting.input.columns], axis=1)
+        naive = ((x - state["mean"]) * state["inverse_scale"]) @ state["weight"].T + state["bias"]
+        assert every[number].tolist() == naive.argmax(axis=1).tolist()
+    assert result.diverged == (False, False, True) * 2
+    assert not every[2].any()
+    assert len({tuple(row) for row in every.tolist()}) == 5
 
 
 def test_of_equal_scores_the_lowest_loss_is_best_and_then_the_first():
