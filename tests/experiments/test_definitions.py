@@ -243,7 +243,10 @@ def test_an_included_table_keeps_its_rows_and_takes_the_conditions_it_is_include
     ("included", "message"),
     [
         ({"set": "lader"}, "includes lader: unknown; did you mean ladder"),
-        ({"set": "ladder", "tables": ["6.1"]}, "includes ladder: table 6.1: unknown; did you mean 6.11. allowed: 6.9, 6.11"),
+        (
+            {"set": "ladder", "tables": ["6.1"]},
+            "includes ladder: table 6.1: unknown; did you mean 6.11. allowed: 6.9, 6.11",
+        ),
         ({"set": "chapter"}, "includes chapter: unknown"),
     ],
 )
