@@ -64,6 +64,25 @@ def test_all_rows_of_a_table_of_the_thesis_have_a_row_of_ours():
         assert methods == {row.published for row in DEFINITIONS.sets[name].rows if row.published}
 
 
+def test_scan_has_no_weights_and_its_rows_have_values_of_their_own():
+    rows = dict(zip([row.name for row in DEFINITIONS.sets["loss"].rows], own_settings("loss"), strict=True))
+    scan = {"train_heads.loss": "scan", "train_heads.instance_weights": False, "train_heads.scan_entropy_weight": 4.0}
+    ladder = dict(zip([row.name for row in DEFINITIONS.sets["ladder"].rows], own_settings("ladder"), strict=True))
+    for name, reference in (("Baseline", "Baseline (TEMI)"), ("+ enhancements", "+ CE")):
+        assert rows[f"{name}, TEMI loss"] == ladder[reference] | {"train_heads.loss": "temi"}
+        assert rows[f"{name}, SCAN loss"] == ladder[reference] | scan
+    found = {
+        row.name: PUBLISHED.find("6.19", "ImageNet-100", str(row.published), "best_head", "acc").value
+        for row in DEFINITIONS.sets["loss"].rows
+    }
+    assert found == {
+        "Baseline, TEMI loss": "79.44",
+        "+ enhancements, TEMI loss": "93.18",
+        "Baseline, SCAN loss": "84.64",
+        "+ enhancements, SCAN loss": "93.00",
+    }
+
+
 def test_names_of_data_sets_and_backbones_are_those_of_params_and_of_the_thesis():
     params = load_params(ROOT / "params.yaml")
     assert set(DEFINITIONS.datasets) <= set(params.datasets)

@@ -21,12 +21,7 @@ _ROWS: tuple[tuple[str, str, Kind, str], ...] = (
     ("heads_mean", "heads, mean", "method", "± standard deviation over the heads"),
     ("ensemble", "ensemble †", "method", "consensus of the heads on these images"),
     ("self_trained", "self-trained ‡", "method", "linear classifier that never saw these images"),
-    (
-        "oracle_self_trained",
-        "self-trained, best by labels",
-        "bound",
-        "the setting that true labels of these images prefer",
-    ),
+    ("oracle_self_trained", "‡, best by labels", "bound", "the setting that true labels of these images prefer"),
     ("upper_bound_knn", "k-NN", "bound", "upper bound, true labels of the training images"),
     ("upper_bound_neighbors_best_head", "true neighbours", "bound", "upper bound, best head on true neighbours"),
     ("upper_bound_linear_probe", "linear probe", "bound", "upper bound, true labels of the training images"),
