@@ -40,10 +40,12 @@ def meetings(log_teacher: Tensor) -> Tensor:
         log_teacher: Teacher log-probabilities of the same images, (H, B, K).
 
     Returns:
-        Summed products of probabilities, (H, K, K): class of the head, class of the first head.
+        Summed products of probabilities, (H, K, K): class of the head, class of the first head; at least float32, also
+        where autocast is on: sums in bfloat16 would lose what a batch adds after some hundred images.
     """
-    probability = log_teacher.exp()
-    return torch.einsum("hbk,bc->hkc", probability, probability[0])
+    with torch.autocast(log_teacher.device.type, enabled=False):
+        probability = log_teacher.to(torch.promote_types(log_teacher.dtype, torch.float32)).exp()
+        return torch.einsum("hbk,bc->hkc", probability, probability[0])
 
 
 def matching_order(met: Tensor) -> Tensor:

@@ -33,6 +33,15 @@ def test_loss_is_lowest_where_the_student_says_what_all_teachers_say_together():
     assert (alignment_loss(mean, teacher) < alignment_loss(teacher, teacher)).all()
 
 
+def test_meetings_are_counted_in_float32_where_products_are_in_bfloat16():
+    log_teacher = log_probabilities(3, 700, 6)
+    probability = log_teacher.exp().numpy()
+    with torch.autocast("cpu", torch.bfloat16):
+        met = sum(meetings(batch) for batch in log_teacher.float().split(50, dim=1))
+    assert met.dtype == torch.float32
+    np.testing.assert_allclose(met, np.einsum("hbk,bc->hkc", probability, probability[0]), rtol=1e-5)
+
+
 def test_renumbered_heads_are_put_back_in_order():
     first = log_probabilities(1, 200, 6)[0] * 4
     first = first.log_softmax(dim=-1)

@@ -10,6 +10,8 @@ from head_settings import SETTINGS
 
 from pipeline_lib.base import runtime
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.ucls.heads import training
+from pipeline_lib.ucls.heads.alignment import matching_order
 from pipeline_lib.ucls.heads.feature_rows import FeatureRows
 from pipeline_lib.ucls.heads.inference import assign_in_blocks, restored_classifier
 from pipeline_lib.ucls.heads.model import HeadShape
@@ -92,6 +94,23 @@ def test_aligned_heads_number_the_classes_alike():
 
 
 EVERYTHING_KEPT = {"components": 5, "alignment": 1.0, "class_prior": "estimated"}
+
+
+def test_heads_trained_in_bfloat16_meet_on_every_image(monkeypatch):
+    seen = []
+
+    def order(met):
+        seen.append(met)
+        return matching_order(met)
+
+    monkeypatch.setattr(training, "matching_order", order)
+    made = trainer(alignment=1.0, precision="bfloat16", iterations=16, sinkhorn_iterations=0)
+    made.run()
+    images = made.schedule.steps * made.sampler.batch_size
+    assert seen
+    for met in seen:
+        # Probabilities sum to one for both heads, so that each image adds one to each head's table.
+        np.testing.assert_allclose(met.double().sum(dim=(1, 2)), images, rtol=1e-4)
 
 
 def test_interrupted_and_resumed_training_gives_the_same_bits(tmp_path):
