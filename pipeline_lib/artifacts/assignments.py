@@ -1,4 +1,4 @@
-"""Assignments of every head for every image of a split, and probabilities of the best head, of all, or their mean."""
+"""Assignments of every head for every image of a split; probabilities of the best head, of all, their mean, or none."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.folder import new_folder, open_array, read_meta, write_meta
+from pipeline_lib.base.errors import UserError
 
 KIND = "assignments"
 SCHEMA = 1
 
-Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]
-"""Ids (b,), assignments (H, b) and probabilities (b, K) of the best head or (H, b, K) of all, for consecutive rows."""
+NONE = "none"
+
+Block = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32] | None]
+"""For consecutive rows ids (b,), assignments (H, b) and probabilities (b, K) of the best head or the mean of all,
+(H, b, K) of all, or ``None``."""
 
 
 def head_columns(heads: int) -> list[str]:
@@ -36,7 +40,7 @@ class Assignments:
         classes: Number of classes K.
         best_head: Head with the lowest training loss.
         splits: Images of each split.
-        probabilities: ``best``, ``all`` or ``mean``.
+        probabilities: ``best``, ``all``, ``mean`` or ``none``.
     """
 
     folder: Path
@@ -60,7 +64,13 @@ class Assignments:
         return result
 
     def probability(self, split: str) -> NDArray[np.float16]:
-        """Probabilities, memory-mapped float16: (n, K) of the best head or mean of all, or (n, H, K) of all."""
+        """Probabilities, memory-mapped float16: (n, K) of the best head or mean of all, or (n, H, K) of all.
+
+        Raises:
+            UserError: None are stored.
+        """
+        if self.probabilities == NONE:
+            raise UserError(f"{self.folder}: no probabilities; assign.probabilities = none: allowed: best, all, mean")
         shape = [self.splits[split], self.classes]
         if self.probabilities == "all":
             shape.insert(1, self.heads)
@@ -68,24 +78,29 @@ class Assignments:
 
 
 def _write_split(
-    folder: Path, split: str, count: int, heads: int, shape: Sequence[int], blocks: Iterable[Block]
+    folder: Path, split: str, count: int, heads: int, shape: Sequence[int] | None, blocks: Iterable[Block]
 ) -> None:
     names = head_columns(heads)
     schema = pa.schema([("id", pa.int64()), *((name, pa.int32()) for name in names)])
-    probability = np.lib.format.open_memmap(
-        folder / f"{split}_probability.npy", mode="w+", dtype=np.float16, shape=(count, *shape)
-    )
+    probability = None
+    if shape is not None:
+        path = folder / f"{split}_probability.npy"
+        probability = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count, *shape))
     start = 0
     with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
         for ids, labels, values in blocks:
             columns = [pa.array(ids), *(pa.array(labels[head], pa.int32()) for head in range(heads))]
             writer.write_table(pa.table(columns, schema=schema))
             stop = start + len(ids)
-            probability[start:stop] = values if values.ndim == 2 else values.transpose(1, 0, 2)
+            if (probability is None) != (values is None):
+                raise ValueError(f"{split}: probabilities {'where none are' if probability is None else 'missing'}")
+            if probability is not None and values is not None:
+                probability[start:stop] = values if values.ndim == 2 else values.transpose(1, 0, 2)
             start = stop
     if start != count:
         raise ValueError(f"{split}: the blocks hold {start} rows, expected {count}")
-    probability.flush()
+    if probability is not None:
+        probability.flush()
 
 
 def write_assignments(
@@ -106,13 +121,13 @@ def write_assignments(
         heads: Number of heads.
         classes: Number of classes.
         best_head: Head with the lowest training loss.
-        probabilities: ``best``, ``all`` or ``mean``: which probabilities the blocks carry.
+        probabilities: ``best``, ``all``, ``mean`` or ``none``: which probabilities the blocks carry.
         made_by: Stage, parameters and seed.
 
     Raises:
-        ValueError: The blocks of a split do not make up its number of images.
+        ValueError: The blocks of a split do not make up its number of images, or lack probabilities.
     """
-    shape = [heads, classes] if probabilities == "all" else [classes]
+    shape = None if probabilities == NONE else [heads, classes] if probabilities == "all" else [classes]
     with new_folder(folder) as temporary:
         for split, (count, blocks) in splits.items():
             _write_split(temporary, split, count, heads, shape, blocks)

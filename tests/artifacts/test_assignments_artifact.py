@@ -58,6 +58,27 @@ def test_probabilities_are_mapped_and_not_held(tmp_path):
     assert isinstance(write(tmp_path / "a", "all").probability("train"), np.memmap)
 
 
+def test_without_probabilities_there_is_no_file_of_them(tmp_path):
+    bare = {
+        split: (count, ((ids, labels, None) for ids, labels, _ in blocks(split, 4, 1)))
+        for split, count in COUNTS.items()
+    }
+    artifact = write(tmp_path / "a", "none", splits=bare)
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["meta.json", "train.parquet", "val.parquet"]
+    np.testing.assert_array_equal(artifact.labels("val"), split_arrays("val")[1])
+    with pytest.raises(UserError, match=r"assign\.probabilities = none: allowed: best, all, mean") as error:
+        artifact.probability("val")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("stored", "given"), [("none", "best"), ("best", "none")])
+def test_probabilities_are_given_where_they_are_stored_and_nowhere_else(tmp_path, stored, given):
+    rows = ((ids, labels, p if given == "best" else None) for ids, labels, p in blocks("val", 5, 1))
+    with pytest.raises(ValueError, match="probabilities"):
+        write(tmp_path / "a", stored, splits={"val": (5, rows)})
+    assert not (tmp_path / "a").exists()
+
+
 def test_blocks_are_written_one_at_a_time(tmp_path):
     asked = []
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.row_reader import as_tensor
 from pipeline_lib.ucls.heads.model import HeadShape, MultiHeadClassifier
+from pipeline_lib.ucls.heads.settings import Probabilities
 
 BLOCK_ROWS = 4096
 
@@ -34,11 +35,11 @@ def assign_in_blocks(
     ids: NDArray[np.int64],
     *,
     temperature: float,
-    probabilities: Literal["best", "all", "mean"],
+    probabilities: Probabilities,
     best_head: int,
     device: torch.device,
     block_rows: int = BLOCK_ROWS,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]]:
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32] | None]]:
     """Assign every image by every head.
 
     Args:
@@ -46,16 +47,17 @@ def assign_in_blocks(
         features: Features of the split.
         ids: Image ids, (n,).
         temperature: Temperature of the probabilities; assignments do not depend on it.
-        probabilities: Which are given: those of the best head, of all heads, or the mean of all heads.
+        probabilities: Which are given: those of the best head, of all heads, the mean of all heads, or none.
         best_head: The best head.
         device: Device of the classifier.
         block_rows: Rows at a time.
 
     Yields:
-        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads.
+        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads, or ``None``.
     """
     for rows in row_blocks(features.count, block_rows):
         logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
+        probability: Tensor | None
         match probabilities:
             case "best":
                 probability = (logits[best_head] / temperature).softmax(dim=-1)  # (b, K)
@@ -63,7 +65,9 @@ def assign_in_blocks(
                 probability = (logits / temperature).softmax(dim=-1)  # (H, b, K)
             case "mean":
                 probability = (logits / temperature).softmax(dim=-1).mean(dim=0)  # (b, K)
+            case "none":
+                probability = None
             case _:
                 assert_never(probabilities)
         labels = logits.argmax(dim=-1).to(torch.int32)
-        yield ids[rows], labels.cpu().numpy(), probability.cpu().numpy()
+        yield ids[rows], labels.cpu().numpy(), None if probability is None else probability.cpu().numpy()

@@ -11,6 +11,7 @@ from pipeline_lib.base.registry import OneOf, Registry
 from pipeline_lib.base.settings import Count, Natural, PrecisionName, Settings
 
 Auto = Literal["auto"]
+Probabilities = Literal["best", "all", "mean", "none"]
 
 LOSSES: Registry[Callable[..., Any]] = Registry(
     "train_heads.loss",
@@ -115,8 +116,8 @@ class AssignSettings(Settings):
     """Assignments of every head for every split.
 
     Attributes:
-        probabilities: What is stored of the heads' probabilities: those of the ``best`` head, of ``all``, or their
-            ``mean``, which the consensus method ``soft_vote`` needs.
+        probabilities: What is stored of the heads' probabilities: those of the ``best`` head, of ``all``, their
+            ``mean``, which the consensus method ``soft_vote`` needs, or ``none``: no other stage reads them.
     """
 
-    probabilities: Literal["best", "all", "mean"]
+    probabilities: Probabilities

@@ -91,7 +91,7 @@ def upper_bound_heads(
         held_out,
         np.arange(held_out.count),
         temperature=settings.student_temperature,
-        probabilities="best",
+        probabilities="none",
         best_head=trained.best_head,
         device=fabric.device,
     )

@@ -176,6 +176,9 @@ def test_assignments_in_blocks_equal_one_pass_of_the_teacher():
     np.testing.assert_allclose(np.concatenate([b[2] for b in best]), expected, atol=1e-5)
     every = list(assign_in_blocks(restored, blobs, np.arange(256), probabilities="all", best_head=1, **options))
     assert every[0][2].shape == (3, 100, 4)
+    bare = list(assign_in_blocks(restored, blobs, np.arange(256), probabilities="none", best_head=1, **options))
+    np.testing.assert_array_equal(np.concatenate([b[1] for b in bare], axis=1), logits.argmax(-1))
+    assert all(b[2] is None for b in bare)
 
 
 PROCESS = """
