@@ -134,13 +134,14 @@ def stage_context(stage: str, description: str, *, with_backbone: bool = True, p
 
 
 def chosen_blocks(context: StageContext, available: Iterable[str], default: Sequence[str]) -> tuple[str, ...]:
-    """Feature blocks that neighbours and heads see: ``features.blocks``, or the backbone's default ones.
+    """Feature blocks that neighbours and heads see: ``features.blocks``, or of the backbone's default ones all or one.
 
     Raises:
         UserError: A block was not extracted.
     """
     chosen = context.params.features.blocks
-    blocks = tuple(default) if chosen == "default" else tuple(chosen)
+    by_name = {"default": tuple(default), "first": tuple(default[:1])}
+    blocks = by_name[chosen] if isinstance(chosen, str) else tuple(chosen)
     for block in blocks:
         if block not in available:
             allowed = ", ".join(available)

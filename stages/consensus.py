@@ -11,7 +11,7 @@ from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:
-    """Run all methods on train, choose one there, and use the same on the other splits."""
+    """Run all methods on train and choose one there; the other splits have the same, or choose for themselves."""
     section = context.params.consensus
     assignments = open_assignments(context.artifact("assignments"))
     choose: str = section.choose
@@ -28,7 +28,8 @@ def run(context: StageContext) -> None:
             settings=section,
             seed=context.seed,
         )
-        choose = result.chosen
+        if section.choose_on == "train":
+            choose = result.chosen
         splits[split] = result.for_artifact(assignments.ids(split))
         for name, method in result.methods.items():
             if method.anmi is None:
@@ -41,12 +42,13 @@ def run(context: StageContext) -> None:
         context.artifact("consensus"),
         splits=splits,
         classes=assignments.classes,
-        chosen=choose,
         settings=result.recorded_settings,
         made_by=context.made_by(section.model_dump() | {"seed": context.seed}),
     )
-    context.write_metrics({"chosen": choose, **metrics})
-    context.report(f"chosen: {choose}; {', '.join(times)}")
+    chosen = {split: content.chosen for split, content in splits.items()}
+    others = {f"{split}_chosen": name for split, name in chosen.items() if name != chosen["train"]}
+    context.write_metrics({"chosen": chosen["train"], **others, **metrics})
+    context.report(f"chosen: {', '.join(f'{split} {name}' for split, name in chosen.items())}; {', '.join(times)}")
 
 
 if __name__ == "__main__":

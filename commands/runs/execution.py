@@ -47,7 +47,9 @@ class Execution:
 
     def __init__(self, choice: Choice, parts: list[PlannedPart], definitions: Definitions, runs: Runs) -> None:
         self._choice, self._definitions, self._runs = choice, definitions, runs
-        self._parts = [replace(part, runs=tuple(map(self._fitted, part.runs))) for part in parts]
+        self._parts = parts
+        for run in (run for part in parts for run in part.runs if run.backbone):
+            self._check_labels(run)
         self.results = [Part(part.tables, list(map(self._not_run, part.runs)), part.conditions) for part in self._parts]
         self.refused: dict[str, str] = {}
         absent: set[str] = set()
@@ -56,19 +58,6 @@ class Execution:
                 for planned, result in zip(run.rows, found.rows, strict=True):
                     absent |= set() if result.reason else self._checked(part, run, planned)
         self.remarks = [f"Not measured: {text}." for text in sorted(absent)]
-
-    def _fitted(self, run: PlannedRun) -> PlannedRun:
-        """Where a backbone gives one block of features, no row chooses another."""
-        if not run.backbone:
-            return run
-        self._check_labels(run)
-        if len(self._feature_blocks(run)) > 1:
-            return run
-        rows = (
-            replace(planned, own={key: planned.own[key] for key in planned.own if key != "features.blocks"})
-            for planned in run.rows
-        )
-        return replace(run, rows=tuple(rows))
 
     def _check_labels(self, run: PlannedRun) -> None:
         folder = self._runs.given(Path("data/datasets") / run.data, run.params)

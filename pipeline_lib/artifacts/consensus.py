@@ -22,7 +22,7 @@ from pipeline_lib.artifacts.folder import new_folder, read_meta, write_meta
 from pipeline_lib.base.errors import UserError
 
 KIND = "consensus"
-SCHEMA = 1
+SCHEMA = 2
 _ROW_GROUP = 1 << 17
 _RESERVED = ("id", "consensus", "agreement", "confidence")
 
@@ -51,6 +51,7 @@ class ConsensusSplit:
     Attributes:
         ids: Image ids, int64 (n,).
         labels: Labels of each method that gave some, int32 (n,).
+        chosen: Name of the method whose labels count.
         scores: Every method that was asked for.
         agreement: Share of heads that agree with the chosen label, (n,).
         confidence: Confidence of the chosen method, (n,), or None.
@@ -58,6 +59,7 @@ class ConsensusSplit:
 
     ids: NDArray[np.int64]
     labels: Mapping[str, NDArray[np.int32]]
+    chosen: str
     scores: Mapping[str, MethodScores]
     agreement: NDArray[np.float32]
     confidence: NDArray[np.float32] | None = None
@@ -70,14 +72,14 @@ class Consensus:
     Attributes:
         folder: Its folder.
         classes: Number of classes k; labels are below.
-        chosen: Name of the chosen method.
+        chosen: Name of the chosen method of each split.
         splits: Images of each split.
         settings: How the methods worked, tool and version included.
     """
 
     folder: Path
     classes: int
-    chosen: str
+    chosen: dict[str, str]
     splits: dict[str, int]
     settings: dict[str, Any]
     _scores: dict[str, dict[str, dict[str, Any]]] = field(repr=False)
@@ -130,8 +132,8 @@ def _check_column(name: str, split: str, values: NDArray[Any], count: int) -> No
         raise UserError(f"consensus of {split}: expected {count} values of {name}, found {values.shape}")
 
 
-def _check_split(split: str, content: ConsensusSplit, chosen: str, classes: int) -> None:
-    count = len(content.ids)
+def _check_split(split: str, content: ConsensusSplit, classes: int) -> None:
+    count, chosen = len(content.ids), content.chosen
     if chosen not in content.labels:
         raise UserError(
             f"consensus of {split}: the chosen method {chosen} gave no labels; there are {list(content.labels)}"
@@ -155,10 +157,13 @@ def _check_split(split: str, content: ConsensusSplit, chosen: str, classes: int)
             _check_column(name, split, values, count)
 
 
-def _write_split(path: Path, content: ConsensusSplit, chosen: str) -> None:
+def _write_split(path: Path, content: ConsensusSplit) -> None:
     columns: list[tuple[str, Any, Any]] = [("id", pa.int64(), content.ids)]
     columns += [(method, pa.int32(), values) for method, values in content.labels.items()]
-    columns += [("consensus", pa.int32(), content.labels[chosen]), ("agreement", pa.float32(), content.agreement)]
+    columns += [
+        ("consensus", pa.int32(), content.labels[content.chosen]),
+        ("agreement", pa.float32(), content.agreement),
+    ]
     if content.confidence is not None:
         columns.append(("confidence", pa.float32(), content.confidence))
     schema = pa.schema([(name, kind) for name, kind, _ in columns])
@@ -171,7 +176,6 @@ def write_consensus(
     *,
     splits: Mapping[str, ConsensusSplit],
     classes: int,
-    chosen: str,
     settings: Mapping[str, Any],
     made_by: Mapping[str, Any],
 ) -> None:
@@ -181,7 +185,6 @@ def write_consensus(
         folder: Target folder.
         splits: Labels and scores of each split.
         classes: Number of classes k.
-        chosen: Name of the chosen method, the same for all splits.
         settings: How the methods worked: tool and version, imbalance, seed and so on; JSON values.
         made_by: Stage, parameters and seed.
 
@@ -190,13 +193,13 @@ def write_consensus(
             a method has neither labels nor a reason.
     """
     for split, content in splits.items():
-        _check_split(split, content, chosen, classes)
+        _check_split(split, content, classes)
     with new_folder(folder) as temporary:
         for split, content in splits.items():
-            _write_split(temporary / f"{split}.parquet", content, chosen)
+            _write_split(temporary / f"{split}.parquet", content)
         fields = {
             "classes": classes,
-            "chosen": chosen,
+            "chosen": {split: content.chosen for split, content in splits.items()},
             "splits": {split: len(content.ids) for split, content in splits.items()},
             "settings": dict(settings),
             "scores": {

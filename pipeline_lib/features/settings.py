@@ -12,11 +12,11 @@ class FeatureSettings(Settings):
 
     Attributes:
         blocks: Feature blocks that neighbours and heads see, such as ``[cls]``; ``default``: all of the backbone's
-            default blocks.
+            default blocks; ``first``: the first of them, of a vision transformer the class token (TEMI).
         centre: Subtract the mean feature before normalising for cosine similarity.
         normalise_blocks: Bring every block to length one, so that each weighs the same.
     """
 
-    blocks: Literal["default"] | Names
+    blocks: Literal["default", "first"] | Names
     centre: bool
     normalise_blocks: bool

@@ -13,6 +13,12 @@ def _keys(model: type[BaseModel]) -> dict[str, Any]:
     return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
 
 
+def _former_names(model: type[BaseModel]) -> dict[str, str]:
+    """Keys by the name that they had before, where their field says so in ``json_schema_extra``."""
+    extras = ((field.alias or name, field.json_schema_extra) for name, field in model.model_fields.items())
+    return {str(extra["formerly"]): key for key, extra in extras if isinstance(extra, dict) and "formerly" in extra}
+
+
 def _child(model: Any, key: str | int) -> Any:
     """Settings class behind ``key`` of ``model``, or ``None`` where the path leaves the classes."""
     if isinstance(model, type) and issubclass(model, BaseModel) and key in _keys(model):
@@ -44,8 +50,9 @@ def explained(errors: list[Any], root: type[BaseModel]) -> str:
         for part in location[:-1]:
             parent = _child(parent, part)
         fields = sorted(_keys(parent))
-        close = difflib.get_close_matches(str(location[-1]), fields, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+        former = _former_names(parent)
+        close = difflib.get_close_matches(str(location[-1]), [*fields, *former], n=1)
+        hint = f"did you mean {former.get(close[0], close[0])}? " if close else ""
         return f"{key} = {error['input']!r}: unknown key; {hint}allowed: {', '.join(fields)}"
     if error["type"] == "missing":
         return f"{key}: missing; this key is required"

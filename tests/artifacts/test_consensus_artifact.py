@@ -12,11 +12,12 @@ from pipeline_lib.ucls.consensus.ensemble import build_consensus
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
 
 
-def split(count=6, confidence=True):
+def split(count=6, confidence=True, chosen="mcla"):
     generator = np.random.default_rng(count)
     return ConsensusSplit(
         ids=np.arange(100, 100 + count),
         labels={"mcla": generator.integers(3, size=count), "cspa": generator.integers(3, size=count)},
+        chosen=chosen,
         scores={
             "cspa": MethodScores(0.5, 3, "sampled"),
             "hgpa": MethodScores(None, skipped="too large"),
@@ -28,20 +29,21 @@ def split(count=6, confidence=True):
 
 
 def write(folder, splits, **changes):
-    options = {"classes": 3, "chosen": "mcla", "settings": {"tool": "t 1", "seed": 4}, "made_by": {"stage": "x"}}
+    options = {"classes": 3, "settings": {"tool": "t 1", "seed": 4}, "made_by": {"stage": "x"}}
     write_consensus(folder, splits=splits, **(options | changes))
     return open_consensus(folder)
 
 
 def test_what_is_written_is_read(tmp_path):
-    train, val = split(6), split(4, confidence=False)
+    train, val = split(6), split(4, confidence=False, chosen="cspa")
     opened = write(tmp_path / "c", {"train": train, "val": val})
     assert opened.splits == {"train": 6, "val": 4}
-    assert (opened.classes, opened.chosen) == (3, "mcla")
+    assert (opened.classes, opened.chosen) == (3, {"train": "mcla", "val": "cspa"})
     assert opened.settings == {"tool": "t 1", "seed": 4}
     np.testing.assert_array_equal(opened.ids("train"), train.ids)
     np.testing.assert_array_equal(opened.labels("train"), train.labels["mcla"])
-    np.testing.assert_array_equal(opened.labels("val", "cspa"), val.labels["cspa"])
+    np.testing.assert_array_equal(opened.labels("val"), val.labels["cspa"])
+    np.testing.assert_array_equal(opened.labels("val", "mcla"), val.labels["mcla"])
     np.testing.assert_array_equal(opened.agreement("val"), val.agreement)
     np.testing.assert_array_equal(opened.confidence("train"), train.confidence)
     assert opened.confidence("val") is None
@@ -66,7 +68,6 @@ def test_a_real_consensus_is_written_byte_equal(tmp_path):
             tmp_path / name,
             {"train": result.for_artifact(np.arange(300))},
             classes=4,
-            chosen=result.chosen,
             settings=result.recorded_settings,
         )
     np.testing.assert_array_equal(opened.labels("train"), result.labels)

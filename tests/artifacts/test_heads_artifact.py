@@ -4,7 +4,7 @@ import torch
 from pipeline_lib.artifacts.heads import open_heads, write_heads
 from pipeline_lib.base.errors import MissingFileError, UserError
 
-SHAPE = {"features": 4, "classes": 3, "heads": 3, "hidden": 5, "bottleneck": 2, "batch_norm": True}
+SHAPE = {"features": 4, "classes": 3, "heads": 3, "hidden": 5, "bottleneck": 2, "input": "batch_norm"}
 HISTORY = [
     {"epoch": 1, "learning_rate": 1e-3, "loss": 1.23456789, "head_loss": [1.0, 2.0, 0.5]},
     {"epoch": 2, "learning_rate": 0.0, "loss": 0.25, "head_loss": [0.5, 0.25, 0.75]},

@@ -95,7 +95,7 @@ def test_rows_of_the_ladder_add_one_part_each_to_temi():
     rows = dict(zip([row.name for row in DEFINITIONS.sets["ladder"].rows], own_settings("ladder"), strict=True))
     temi = DEFINITIONS.settings["temi"]
     assert rows["Baseline (TEMI)"] == temi
-    with_sinkhorn = temi | {"features.blocks": "default", "train_heads.batch_norm": True, "knn.adaptive": True}
+    with_sinkhorn = temi | {"features.blocks": "default", "train_heads.input": "batch_norm", "knn.adaptive": True}
     assert rows["+ SK"] == with_sinkhorn | {"train_heads.sinkhorn_iterations": 3}
     assert rows["+ fitted teacher momentum"] == {
         key: value for key, value in rows["+ CE"].items() if key != "train_heads.teacher_momentum"

@@ -59,7 +59,16 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ("  lambda:", "  weight: 3\n  lambda:", r"segins\.weight = 3: unknown key; allowed: lambda, loss, stage$"),
         ("launcher: python", "launchers: python", r"launchers = 'python': unknown key; did you mean launcher"),
         ("balance: 1.0 ", "balance: 1.5 #", r"train_heads\.balance = 1\.5: allowed: less than or equal to 1"),
-        ("batch_norm: true", "batch_norm: yes", r"train_heads\.batch_norm = 'yes': allowed: a valid boolean"),
+        (
+            "input: batch_norm",
+            "input: yes",
+            r"train_heads\.input = 'yes': allowed: 'none', 'standardise' or 'batch_norm'",
+        ),
+        (
+            "input: batch_norm",
+            "batch_norm: true",
+            r"train_heads\.batch_norm = True: unknown key; did you mean input\? allowed: alignment, ",
+        ),
         ("final_learning_rate: 0.0", "final_learning_rate: 3.0", r"train_heads: final_learning_rate must be at most"),
     ],
 )

@@ -23,8 +23,11 @@ def context(params, blocks="default", backbone="pixels"):
     return StageContext("knn", changed, "digits", backbone)
 
 
-@pytest.mark.parametrize(("blocks", "expected"), [("default", DEFAULT), (["patch_mean", "cls"], ("patch_mean", "cls"))])
-def test_blocks_are_the_named_ones_in_their_order_or_the_default(params, blocks, expected):
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [("default", DEFAULT), ("first", ("cls_-2",)), (["patch_mean", "cls"], ("patch_mean", "cls"))],
+)
+def test_blocks_are_the_named_ones_in_their_order_or_default_ones(params, blocks, expected):
     assert chosen_blocks(context(params, blocks), AVAILABLE, DEFAULT) == expected
 
 
@@ -40,6 +43,11 @@ def test_a_block_that_was_not_extracted_is_refused(params):
 def test_a_default_block_that_is_absent_is_refused(params):
     with pytest.raises(UserError, match="no block 'cls_-2'; allowed: pixels"):
         chosen_blocks(context(params), ["pixels"], DEFAULT)
+
+
+@pytest.mark.parametrize("only", ["pixels", "pooled"])
+def test_a_backbone_with_one_block_has_it_first(params, only):
+    assert chosen_blocks(context(params, "first"), [only], (only,)) == (only,)
 
 
 def test_paths_follow_the_run(params):

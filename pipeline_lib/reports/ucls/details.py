@@ -29,14 +29,15 @@ def consensus_details(measures: Mapping[str, Any], split: str) -> list[tuple[str
     """Each consensus method with its average NMI with the heads, or why it was left out; the chosen one says so.
 
     Args:
-        measures: Metrics of the run by name: ``chosen``, ``<split>_<method>_anmi`` or ``<split>_<method>_skipped``.
+        measures: Metrics of the run by name: ``chosen``, ``<split>_chosen`` where it has another,
+            ``<split>_<method>_anmi`` or ``<split>_<method>_skipped``.
         split: The split.
     """
-    details = []
+    details, chosen = [], measures.get(f"{split}_chosen", measures.get("chosen"))
     for name, value in measures.items():
         method, _, measure = name.removeprefix(f"{split}_").rpartition("_")
         if not name.startswith(f"{split}_") or measure not in ("anmi", "skipped"):
             continue
-        title = f"{method}, chosen" if method == measures.get("chosen") else method
+        title = f"{method}, chosen" if method == chosen else method
         details.append((title, f"{value:.3f}" if measure == "anmi" else f"left out: {value}"))
     return details

@@ -14,7 +14,7 @@ from pipeline_lib.ucls.consensus.choice import choose_by_anmi
 from pipeline_lib.ucls.consensus.hypergraph import Hyperedges
 from pipeline_lib.ucls.consensus.mcla import Labelling
 from pipeline_lib.ucls.consensus.metis import partition_graph, symmetric_graph
-from pipeline_lib.ucls.consensus.settings import ConsensusSettings
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings, MethodSkippedError
 from pipeline_lib.ucls.consensus.similarity import exact_neighbor_graph, sampled_neighbor_graph
 
 
@@ -94,7 +94,13 @@ def cspa(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
 
     Returns:
         Labels; the note says how pairs were compared and which factor was taken.
+
+    Raises:
+        MethodSkippedError: There are more images than ``cspa_image_limit``.
     """
+    images, limit = assignments.shape[1], settings.cspa_image_limit
+    if limit is not None and images > limit:
+        raise MethodSkippedError(f"{images} images, above cspa_image_limit = {limit}")
     graph = symmetric_graph(_neighbor_graph(assignments, edges, settings, seed))
     labellings: dict[str, NDArray[np.int32]] = {}
     for factor in settings.cspa_over_partition:
@@ -105,5 +111,5 @@ def cspa(assignments: Integers, edges: Hyperedges, classes: int, settings: Conse
         labellings[f"{parts} parts" + (", merged" if parts > classes else "")] = groups
     scores = {name: average_nmi(labels, assignments) for name, labels in labellings.items()}
     chosen = choose_by_anmi(scores)
-    compared = "all pairs" if assignments.shape[1] <= settings.cspa_exact_limit else "sampled pairs"
+    compared = "all pairs" if images <= settings.cspa_exact_limit else "sampled pairs"
     return Labelling(labellings[chosen], None, f"{compared}; {chosen}")

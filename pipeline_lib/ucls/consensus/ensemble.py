@@ -83,7 +83,11 @@ class ConsensusResult:
     @property
     def recorded_settings(self) -> dict[str, Any]:
         """What the artifact keeps of how the methods worked; JSON values."""
-        return {"tool": self.tool, "seed": self.seed, **self.settings.model_dump(exclude={"methods", "choose"})}
+        return {
+            "tool": self.tool,
+            "seed": self.seed,
+            **self.settings.model_dump(exclude={"methods", "choose", "choose_on"}),
+        }
 
     def for_artifact(self, ids: NDArray[np.int64]) -> ConsensusSplit:
         """The part that the artifact keeps of a split: everything but times.
@@ -94,6 +98,7 @@ class ConsensusResult:
         return ConsensusSplit(
             ids=ids,
             labels={name: method.labels for name, method in self.methods.items() if method.labels is not None},
+            chosen=self.chosen,
             scores={
                 name: MethodScores(method.anmi, method.clusters_used, method.note, method.skipped)
                 for name, method in self.methods.items()

@@ -22,11 +22,15 @@ class ConsensusSettings(Settings):
         methods: Methods that run: CSPA, HGPA and MCLA (Strehl & Ghosh 2002), ``vote`` after matching the heads, and
             ``soft_vote``, the mean probability of heads that number their clusters alike.
         choose: The method whose labels count; ``auto``: the one with the highest average NMI with the heads.
+        choose_on: Where ``auto`` chooses: on ``train`` for all splits, or on ``each`` split for itself, as the thesis'
+            results on the validation images (†) come from these alone.
         vertex_weight: MCLA's weight of a cluster in the meta-graph: ``unit`` (right for unbalanced classes) or
             ``size`` (Strehl & Ghosh).
         imbalance: How much larger than its share the largest part of a partition may be (Strehl & Ghosh: 0.05).
         jaccard_minimum: MCLA leaves out edges of the meta-graph below this Jaccard measure.
         mcla_runs: METIS runs of MCLA, each with the hyperedges in another order; the lowest cut is taken.
+        cspa_image_limit: CSPA is skipped above this number of images (10,000 in the tool that the thesis used); null:
+            never.
         cspa_exact_limit: Up to this number of images CSPA compares all pairs; above, sampled ones.
         cspa_neighbors: CSPA keeps this many most similar images of each.
         cspa_candidates: Sampled CSPA compares an image with about this many members of its clusters, the same number
@@ -41,10 +45,12 @@ class ConsensusSettings(Settings):
 
     methods: Annotated[tuple[Annotated[str, OneOf(METHODS)], ...], Field(strict=False, min_length=1)] = DEFAULT_METHODS
     choose: Annotated[str, OneOf(METHODS, AUTO)] = AUTO
+    choose_on: Literal["train", "each"] = "train"
     vertex_weight: Literal["unit", "size"] = "unit"
     imbalance: Annotated[float, Field(gt=0, le=1)] = 0.05
     jaccard_minimum: Annotated[float, Field(ge=0, lt=1)] = 0.01
     mcla_runs: Count = 5
+    cspa_image_limit: Natural | None = None
     cspa_exact_limit: Natural = 10_000
     cspa_neighbors: Count = 15
     cspa_candidates: Count = 50

@@ -1,4 +1,4 @@
-"""The multi-head classifier: components and batch normalisation once, then H three-layer heads as one module."""
+"""The multi-head classifier: components and normalisation once, then H three-layer heads as one module."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.ucls.heads.components import PrincipalComponents
-from pipeline_lib.ucls.heads.settings import HeadSettings
+from pipeline_lib.ucls.heads.normalisation import normalisation
+from pipeline_lib.ucls.heads.settings import HeadSettings, InputName
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class HeadShape:
         heads: Number of heads H.
         hidden: Width of the first layer.
         bottleneck: Width of the L2-normalised layer before the prototypes.
-        batch_norm: Whether batch normalisation stands before the heads (thesis 5.2.3).
+        input: What stands before the heads: ``none``, ``standardise`` or ``batch_norm``.
         components: Principal components of the features that the heads see; ``None`` for the features as they are.
     """
 
@@ -36,7 +36,7 @@ class HeadShape:
     heads: int
     hidden: int = 512
     bottleneck: int = 256
-    batch_norm: bool = True
+    input: InputName = "batch_norm"
     components: int | None = None
 
     @classmethod
@@ -48,7 +48,7 @@ class HeadShape:
             heads=settings.heads,
             hidden=settings.hidden,
             bottleneck=settings.bottleneck,
-            batch_norm=settings.batch_norm,
+            input=settings.input,
             components=fitted_components(settings.components, features, images, classes),
         )
 
@@ -56,44 +56,6 @@ class HeadShape:
     def inputs(self) -> int:
         """Columns that the heads see."""
         return self.components or self.features
-
-
-class FeatureBatchNorm(nn.Module):
-    """Batch normalisation of frozen features (thesis 5.2.3), with statistics of the global batch.
-
-    The features need no gradient, so the statistics carry none and can be summed over processes on any device
-    (torch's SyncBatchNorm is for CUDA only). Buffers and formulas are those of ``nn.BatchNorm1d``.
-    """
-
-    running_mean: Tensor
-    running_var: Tensor
-
-    def __init__(self, features: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(features))
-        self.bias = nn.Parameter(torch.zeros(features))
-        self.register_buffer("running_mean", torch.zeros(features))
-        self.register_buffer("running_var", torch.ones(features))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Normalise (B, D) float32 features by the batch (training) or the running statistics (evaluation)."""
-        if self.training:
-            mean, variance = self._update(features.detach())
-        else:
-            mean, variance = self.running_mean, self.running_var
-        return (features - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
-
-    @torch.no_grad()
-    def _update(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        count = all_reduce(features.new_tensor(float(len(features))))
-        mean = all_reduce(features.sum(dim=0)) / count  # (D,)
-        variance = all_reduce((features - mean).square().sum(dim=0)) / count  # (D,)
-        unbiased = variance * count / (count - 1).clamp(min=1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased, self.momentum)
-        return mean, variance
 
 
 class MultiHeadClassifier(nn.Module):
@@ -112,7 +74,7 @@ class MultiHeadClassifier(nn.Module):
         self.shape = shape
         heads, hidden, bottleneck = shape.heads, shape.hidden, shape.bottleneck
         self.reduction = PrincipalComponents(shape.features, shape.components) if shape.components else nn.Identity()
-        self.normalisation = FeatureBatchNorm(shape.inputs) if shape.batch_norm else nn.Identity()
+        self.normalisation = normalisation(shape.input, shape.inputs)
         self.hidden_weight = nn.Parameter(torch.empty(heads, hidden, shape.inputs))
         self.hidden_bias = nn.Parameter(torch.zeros(heads, hidden))
         self.bottleneck_weight = nn.Parameter(torch.empty(heads, bottleneck, hidden))

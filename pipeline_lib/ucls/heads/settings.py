@@ -12,6 +12,7 @@ from pipeline_lib.base.settings import Count, Natural, PrecisionName, Settings
 
 Auto = Literal["auto"]
 Probabilities = Literal["best", "all", "mean", "none"]
+InputName = Literal["none", "standardise", "batch_norm"]
 
 LOSSES: Registry[Callable[..., Any]] = Registry(
     "train_heads.loss",
@@ -34,7 +35,8 @@ class HeadSettings(Settings):
             ``null``: the features as they are (thesis).
         hidden: Width of a head's first layer.
         bottleneck: Width of a head's L2-normalised layer.
-        batch_norm: Batch normalisation before the heads (thesis 5.2.3).
+        input: What is done with the features before the heads: ``none``, ``standardise`` (mean 0 and variance 1 over
+            the training images, an option of TEMI's code), or ``batch_norm``, a batch normalisation (thesis 5.2.3).
         loss: ``temi`` (thesis Eq. 5.5) or ``scan`` (thesis 6.4.4.4).
         beta: Exponent of the pmi (0.6; 0.55 for CIFAR-20).
         symmetric: Average both directions of a pair (TEMI) instead of one (thesis 5.2.7).
@@ -69,7 +71,7 @@ class HeadSettings(Settings):
     components: Auto | Count | None
     hidden: Count
     bottleneck: Count
-    batch_norm: bool
+    input: Annotated[InputName, Field(json_schema_extra={"formerly": "batch_norm"})]
     loss: Annotated[str, OneOf(LOSSES)]
     beta: Annotated[float, Field(gt=0, le=1)]
     symmetric: bool

@@ -18,7 +18,7 @@ from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
 from pipeline_lib.ucls.heads.components import PrincipalComponents
 from pipeline_lib.ucls.heads.feature_rows import FeatureRows
-from pipeline_lib.ucls.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
+from pipeline_lib.ucls.heads.model import HeadShape, MultiHeadClassifier, follow
 from pipeline_lib.ucls.heads.objective import Objective, TermWeights
 from pipeline_lib.ucls.heads.pairs import PairSampler
 from pipeline_lib.ucls.heads.schedules import Schedule, increasing_weight
@@ -80,11 +80,8 @@ class HeadTrainer:
         student = MultiHeadClassifier(shape, torch.Generator().manual_seed(sampler.seed))
         reduction = student.reduction
         reduced = features.fit_components(reduction) if isinstance(reduction, PrincipalComponents) else None
-        if isinstance(student.normalisation, FeatureBatchNorm):
-            # The teacher normalises by running statistics from the first iteration on; start them at the truth.
-            mean, variance = reduced or features.moments()
-            student.normalisation.running_mean.copy_(mean)
-            student.normalisation.running_var.copy_(variance)
+        if not isinstance(student.normalisation, nn.Identity):
+            student.normalisation.fit(*(reduced or features.moments()))
         student.to(fabric.device)
         if start is not None:
             place_prototypes(student, features, start)

@@ -31,8 +31,8 @@ THRESHOLDS = {
             "title": "T",
             "rows": [
                 {"name": "low", "settings": {"knn.threshold": 0.25}},
-                {"name": "blocks", "settings": {"features.blocks": ["cls"]}, "needs": "feature_blocks"},
-                {"name": "high", "settings": {"knn.threshold": 0.5, "features.blocks": ["cls"]}},
+                {"name": "blocks", "settings": {"features.blocks": "default"}, "needs": "feature_blocks"},
+                {"name": "high", "settings": {"knn.threshold": 0.5, "features.blocks": "first"}},
             ],
             "tables": [{"title": "T", "groups": ["best_head", "neighbors"]}],
         }
@@ -108,7 +108,7 @@ def test_seeds_share_what_draws_nothing_and_rows_without_blocks_are_left_out(toy
     assert blocks.reason == "does not apply: pixels gives one block of features"
     assert execution.refused == {}
     calls = toy.calls()
-    # One search a threshold; the blocks of other backbones play no part.
+    # One search a threshold.
     assert (calls.count("knn"), calls.count("train_heads")) == (2, 4)
     assert "set digits-pixels 2/6: blocks, seed 0: does not apply: pixels gives" in capsys.readouterr().out
 
@@ -117,7 +117,7 @@ def test_several_blocks_are_chosen_from(toy):
     toy.give("features/digits-pixels", {"default_blocks": ["cls", "patch_mean"]})
     execution = toy.execution(THRESHOLDS)
     assert [row.reason for row in rows(execution)] == ["", "", ""]
-    assert rows(execution)[2].settings["features.blocks"] == ["cls"]
+    assert rows(execution)[2].settings["features.blocks"] == "first"
 
 
 def test_what_no_stage_measures_is_said(toy):

@@ -16,3 +16,8 @@ def test_consensus_methods_of_the_split_and_the_chosen_one():
         "val_agreement": 0.9,
     }
     assert consensus_details(measures, "val") == [("mcla, chosen", "0.750"), ("hgpa", "left out: too large")]
+
+
+def test_the_method_that_a_split_chose_for_itself_is_the_chosen_one_there():
+    measures = {"chosen": "mcla", "val_chosen": "cspa", "val_mcla_anmi": 0.75, "val_cspa_anmi": 0.8}
+    assert consensus_details(measures, "val") == [("mcla", "0.750"), ("cspa, chosen", "0.800")]

@@ -97,8 +97,10 @@ def write_ensemble(features, assignments, consensus, images=IMAGES):
         probabilities="best",
         made_by={"stage": "assign", "settings": {"probabilities": "best"}},
     )
-    split = ConsensusSplit(ids, {"vote": labels}, {"vote": MethodScores(1.0, 2)}, np.full(images, 0.5, np.float32))
-    write_consensus(consensus, splits={"val": split}, classes=3, chosen="vote", settings={}, made_by={})
+    split = ConsensusSplit(
+        ids, {"vote": labels}, "vote", {"vote": MethodScores(1.0, 2)}, np.full(images, 0.5, np.float32)
+    )
+    write_consensus(consensus, splits={"val": split}, classes=3, settings={}, made_by={})
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from benchmarks.planted import planted_ensemble
 from pipeline_lib.ucls.consensus.cspa import cspa, mean_coassociation, merge_groups
 from pipeline_lib.ucls.consensus.hypergraph import find_hyperedges
-from pipeline_lib.ucls.consensus.settings import ConsensusSettings
+from pipeline_lib.ucls.consensus.settings import ConsensusSettings, MethodSkippedError
 from pipeline_lib.ucls.consensus.similarity import coassociation
 
 
@@ -51,3 +51,12 @@ def test_group_limit_bounds_the_parts():
     assignments, _ = planted_ensemble(1000, 20, 10, imbalance=20, seed=3)
     settings = ConsensusSettings(cspa_group_limit=25, cspa_over_partition=(4,))
     assert cspa(assignments, find_hyperedges(assignments, "first"), 10, settings, 0).note.endswith("25 parts, merged")
+
+
+def test_cspa_is_skipped_above_its_limit_of_images():
+    assignments, _ = planted_ensemble(90, 6, 4, seed=0)
+    edges = find_hyperedges(assignments, "first")
+    with pytest.raises(MethodSkippedError, match="90 images, above cspa_image_limit = 89"):
+        cspa(assignments, edges, 4, ConsensusSettings(cspa_image_limit=89), 0)
+    at_the_limit = cspa(assignments, edges, 4, ConsensusSettings(cspa_image_limit=90), 0)
+    np.testing.assert_array_equal(at_the_limit.labels, cspa(assignments, edges, 4, ConsensusSettings(), 0).labels)

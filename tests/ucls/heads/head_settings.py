@@ -6,7 +6,7 @@ SETTINGS = {
     "components": None,
     "hidden": 24,
     "bottleneck": 12,
-    "batch_norm": True,
+    "input": "batch_norm",
     "loss": "temi",
     "beta": 0.6,
     "scan_entropy_weight": 4.0,

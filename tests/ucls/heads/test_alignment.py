@@ -66,7 +66,7 @@ def test_clusters_keep_their_groups_and_take_the_numbers_of_the_first_head():
 
 
 def test_renumbering_changes_the_numbers_of_the_outputs_and_moves_the_optimiser_along():
-    classifier = MultiHeadClassifier(HeadShape(6, 4, 2, 8, 5, batch_norm=False), torch.Generator().manual_seed(0))
+    classifier = MultiHeadClassifier(HeadShape(6, 4, 2, 8, 5, input="none"), torch.Generator().manual_seed(0))
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=0.1)
     features = torch.randn(7, 6, generator=torch.Generator().manual_seed(1))
     classifier(features).square().sum().backward()

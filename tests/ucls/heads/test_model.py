@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from pipeline_lib.ucls.heads.model import FeatureBatchNorm, HeadShape, MultiHeadClassifier, follow
+from pipeline_lib.ucls.heads.model import HeadShape, MultiHeadClassifier, follow
 
 SHAPE = HeadShape(features=7, classes=4, heads=3, hidden=6, bottleneck=5)
 
@@ -43,20 +43,6 @@ def test_batched_heads_equal_separate_torch_modules():
     classifier.eval()
     reference_norm.eval()
     torch.testing.assert_close(classifier.normalisation(x), reference_norm(x), atol=1e-6, rtol=1e-5)
-
-
-def test_constant_columns_stay_finite():
-    norm = FeatureBatchNorm(3)
-    x = torch.zeros(8, 3)
-    x[:, 1] = torch.arange(8.0)
-    assert norm(x).isfinite().all()
-    assert norm.eval()(x).isfinite().all()
-
-
-def test_without_batch_norm_the_features_pass_unchanged():
-    classifier = MultiHeadClassifier(HeadShape(7, 4, 3, 6, 5, batch_norm=False), torch.Generator().manual_seed(0))
-    assert isinstance(classifier.normalisation, nn.Identity)
-    assert not list(classifier.buffers())
 
 
 def test_initial_logits_are_cosines_and_directions_those_of_a_linear_layer():

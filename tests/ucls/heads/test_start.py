@@ -110,7 +110,7 @@ class Blobs:
 @pytest.fixture
 def placed():
     blobs = Blobs()
-    classifier = MultiHeadClassifier(HeadShape(6, 4, 2, 32, 16, batch_norm=False), torch.Generator().manual_seed(0))
+    classifier = MultiHeadClassifier(HeadShape(6, 4, 2, 32, 16, input="none"), torch.Generator().manual_seed(0))
     before = classifier.prototypes.detach().clone()
     # The second head has its clusters numbered another way; cluster 3 is empty in both.
     starts = np.stack([blobs.labels, (blobs.labels + 1) % 3])

@@ -66,7 +66,7 @@ def reference(golden_dir):
 
 def settings_of(told: dict) -> HeadSettings:
     own = {
-        "batch_norm": False,
+        "input": "none",
         "sinkhorn_iterations": 0,
         "cross_entropy": 0.0,
         "neighbors_per_image": 1,

@@ -21,7 +21,7 @@ from pipeline_lib.ucls.heads.settings import HeadSettings
 from pipeline_lib.ucls.heads.training import HeadTrainer
 
 PLAIN_TEMI = {
-    "batch_norm": False,
+    "input": "none",
     "symmetric": True,
     "sinkhorn_iterations": 0,
     "cross_entropy": 0.0,

@@ -75,10 +75,8 @@ def write_pseudo_labels(context: StageContext) -> None:
         ids = np.arange(first, first + count, dtype=np.int64)
         labels = (ids % CLUSTERS).astype(np.int32)
         scores = {"vote": MethodScores(anmi=1.0)}
-        splits[split] = ConsensusSplit(ids, {"vote": labels}, scores, np.ones(count, np.float32))
-    write_consensus(
-        context.artifact("consensus"), splits=splits, classes=CLUSTERS, chosen="vote", settings={}, made_by={}
-    )
+        splits[split] = ConsensusSplit(ids, {"vote": labels}, "vote", scores, np.ones(count, np.float32))
+    write_consensus(context.artifact("consensus"), splits=splits, classes=CLUSTERS, settings={}, made_by={})
 
 
 def train(root: Path, repository: Path, backbone: str, *, storage: str = "float32") -> Trained:
