@@ -60,7 +60,7 @@ class Presets:
         """
         settings: dict[str, Any] = {}
         for name in names:
-            for link in reversed(self._chain(name)):
+            for link in reversed(self.chain(name)):
                 settings |= self.by_name[link].settings
         return settings
 
@@ -78,7 +78,7 @@ class Presets:
         """
         waived: dict[str, str] = {}
         settings: dict[str, Any] = {}
-        for link in reversed(self._chain(name)):
+        for link in reversed(self.chain(name)):
             preset = self.by_name[link]
             settings |= preset.settings
             for key in preset.waived:
@@ -87,6 +87,12 @@ class Presets:
             waived = {key: reason for key, reason in waived.items() if key not in preset.settings} | preset.waived
         return waived
 
+    def decides(self, name: str) -> tuple[str, ...]:
+        """Sections all of whose keys a preset sets or waives, with those that it extends, outermost first."""
+        return tuple(
+            dict.fromkeys(section for link in reversed(self.chain(name)) for section in self.by_name[link].decides)
+        )
+
     def undecided(self, name: str) -> list[str]:
         """Keys that a preset owes a value or a reason.
 
@@ -94,14 +100,18 @@ class Presets:
             name: A preset.
 
         Returns:
-            Dotted keys of the sections that it or one that it extends ``decides``, in the order of ``Params``.
+            Dotted keys of the sections that it :meth:`decides`, in the order of ``Params``.
         """
-        sections = {section for link in self._chain(name) for section in self.by_name[link].decides}
+        sections = self.decides(name)
         decided = {*self.settings([name]), *self.waived(name)}
         return [key for key in key_names(Params) if key.split(".")[0] in sections and key not in decided]
 
-    def _chain(self, name: str) -> list[str]:
-        """The preset and those that it extends, outermost last."""
+    def chain(self, name: str) -> list[str]:
+        """The preset and those that it extends, outermost last.
+
+        Raises:
+            UserError: A name is unknown, or presets extend each other in a circle.
+        """
         chain: list[str] = []
         current: str | None = name
         while current is not None:

@@ -11,6 +11,18 @@ ROOT = Path(__file__).resolve().parents[2]
 PRESETS = load_presets(ROOT / "conf/presets.yaml")
 
 
+UCLS = ("extract", "features", "knn", "train_heads", "assign", "consensus", "self_train", "bounds")
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS.by_name if "thesis" in PRESETS.chain(name)])
+def test_the_presets_of_the_thesis_decide_all_that_ucls_is_made_of(name):
+    assert PRESETS.decides(name) == UCLS
+
+
+def test_temi_decides_neighbours_and_heads():
+    assert PRESETS.decides("temi") == ("features", "knn", "train_heads")
+
+
 @pytest.fixture
 def presets_of(tmp_path):
     def load(text):

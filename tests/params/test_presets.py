@@ -46,7 +46,12 @@ def test_the_benchmarks_have_the_settings_of_the_thesis(name):
     assert heads.warmup * epochs == 100
     assert (heads.heads, heads.hidden, heads.bottleneck, heads.learning_rate) == (50, 512, 256, 1.25e-6)
     assert (params.knn.threshold, params.knn.k_min, params.features.centre) == (0.3, 50, False)
-    assert (heads.sinkhorn_iterations, heads.cross_entropy, heads.symmetric, heads.batch_norm) == (3, 0.5, False, True)
+    assert (heads.sinkhorn_iterations, heads.cross_entropy, heads.symmetric, heads.input) == (
+        3,
+        0.5,
+        False,
+        "batch_norm",
+    )
 
 
 def test_later_presets_win_and_others_stay():
@@ -57,7 +62,28 @@ def test_later_presets_win_and_others_stay():
 
 def test_temi_switches_off_what_the_ladder_starts_without():
     ladder = read_yaml(ROOT / "conf/experiments.yaml")["settings"]["temi"]
-    assert PRESETS.settings(["temi"]) == ladder
+    temi = PRESETS.settings(["temi"])
+    assert {key: temi.get(key) for key in ladder} == ladder
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in PRESETS.by_name if "train_heads.final_learning_rate" in PRESETS.settings([name])]
+)
+def test_the_rate_stays_at_its_peak_as_in_the_recipe_of_temi(name):
+    heads = with_preset(name).train_heads
+    assert heads.final_learning_rate == heads.learning_rate
+    assert heads.frozen_prototype_epochs == 1
+
+
+def test_a_trial_of_the_thesis_trains_the_bounds_no_longer_than_the_heads():
+    bounds = with_preset("thesis", "trial").bounds
+    assert (bounds.true_neighbor_heads, bounds.true_neighbor_iterations, bounds.turtle.steps) == (4, 300, 100)
+
+
+def test_true_neighbours_are_learned_as_long_as_the_thesis_trains():
+    params = with_preset("thesis-imagenet100")
+    trained = params.train_heads.model_copy(update=params.bounds.true_neighbor_training())
+    assert trained == params.train_heads
 
 
 def test_the_command_hands_dvc_every_setting(monkeypatch):
