@@ -133,7 +133,7 @@ def reports_of(choice: Choice, experiments: ExperimentSet, results: list[Part]) 
     if experiments.includes:
         return {CHAPTERS / "-".join([name, *choice.data, *choice.backbone]): results}
     bound = len(results) > 1 or any(part.conditions for part in results)
-    if bound or any(table.layout == "data_sets" for table in experiments.tables):
+    if bound or any(table.side_by_side for table in experiments.tables):
         return {REPORTS / name: results}
     return {
         REPORTS / f"{name}-{run.run}": [Part(part.tables, [run], part.conditions)]

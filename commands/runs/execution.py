@@ -12,7 +12,7 @@ from commands.runs.row_settings import row_params, row_settings
 from commands.runs.runs import Runs
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.folder import META
-from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.base.progress import Progress
 from pipeline_lib.experiments.definitions import Definitions
 from pipeline_lib.experiments.measures import MEASURES, file_of, has_file
@@ -72,17 +72,28 @@ class Execution:
 
     def _not_run(self, run: PlannedRun) -> RunResults:
         pretraining, reason = None, ""
+        absent = self._absent(run)
         if run.backbone and len(self._feature_blocks(run)) == 1:
             reason = f"does not apply: {run.backbone} gives one block of features"
-        if not run.backbone:
+        if run.target:
             section = run.params.pretrain
             crops = section.local_crops > 0
             pretraining = Pretraining(section.architecture, section.epochs, crops, run.params.detection.metric)
         rows = [
-            RowResult(planned.row, row_settings(run, planned), reason=reason if planned.row.needs else "")
+            RowResult(planned.row, row_settings(run, planned), reason=reason if planned.row.needs else absent)
             for planned in run.rows
         ]
         return RunResults(run.data, rows, run.backbone, run.target, pretraining, run.gaps)
+
+    def _absent(self, run: PlannedRun) -> str:
+        """Why a data set that is to be described alone is not: a table of many shows those that are there."""
+        if run.backbone or run.target:
+            return ""
+        try:
+            self._runs.given(Path("data/datasets") / run.data, run.params)
+        except MissingFileError as error:
+            return str(error)
+        return ""
 
     def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow) -> set[str]:
         """Refuse what is not possible before the first row runs; what no stage measures."""

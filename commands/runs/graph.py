@@ -17,7 +17,11 @@ from pipeline_lib.params.params import Params
 GIVEN = ("datasets", "features")
 """Artifacts that lie in the workspace; no experiment makes them again."""
 
-MEASURE_STEPS = {"cluster_use": ("assignments",), "similarity": ("datasets", "neighbors")}
+MEASURE_STEPS = {
+    "cluster_use": ("assignments",),
+    "data_set": ("datasets",),
+    "similarity": ("datasets", "neighbors"),
+}
 """Measures of experiments that no stage writes, with the artifacts that each reads."""
 
 _NAME = re.compile(r"\$\{([\w.]+)\}")
@@ -138,13 +142,17 @@ def _measure(name: str, root: Path) -> dict[str, Any]:
     module = Path("commands/measures") / f"{name}.py"
     if not (root / module).is_file():
         raise MissingFileError(f"{root / module}: not found; it computes the measure {name}")
-    run = "${item.data}-${item.backbone}"
-    artifacts = [f"data/{kind}/{'${item.data}' if kind == 'datasets' else run}" for kind in MEASURE_STEPS[name]]
+    kinds = MEASURE_STEPS[name]
+    options = ["data"] if kinds == ("datasets",) else ["data", "backbone"]
+    run = "-".join(f"${{item.{option}}}" for option in options)
+    artifacts = [f"data/{kind}/{'${item.data}' if kind == 'datasets' else run}" for kind in kinds]
     # Their code is what they import, so that no change of it leaves old values.
     code = imported_code(module, root, is_plumbing)
     return {
-        "matrix": {"data": "${suite.data}", "backbone": "${suite.backbone}"},
-        "cmd": f"python -m commands.measures.{name} --data ${{item.data}} --backbone ${{item.backbone}}",
+        "matrix": {option: f"${{suite.{option}}}" for option in options},
+        "cmd": " ".join(
+            [f"python -m commands.measures.{name}", *(f"--{option} ${{item.{option}}}" for option in options)]
+        ),
         "deps": [*artifacts, *map(str, code)],
         "metrics": [{f"metrics/{run}/{name}.json": {}}],
     }

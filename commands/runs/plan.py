@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
-from pipeline_lib.experiments.definitions import Conditions, Definitions, Method, Row, Table
+from pipeline_lib.experiments.definitions import Conditions, Definitions, ExperimentSet, Method, Row, Table
 from pipeline_lib.experiments.measures import EVALUATIONS, MEASURES, applies, file_of, pretraining_of
 from pipeline_lib.params.params import Params, load_params
 from pipeline_lib.params.presets import Presets
@@ -64,7 +64,7 @@ class PlannedRun:
 
     Attributes:
         data: Data set.
-        backbone: Backbone; empty in the SegIns chain.
+        backbone: Backbone; empty in the SegIns chain and where rows are of data sets alone.
         target: Data set transferred to; empty in the UCLS chain.
         rows: The rows that are run.
         gaps: Rows that are left out, with the reason.
@@ -158,7 +158,7 @@ def planned_parts(definitions: Definitions, presets: Presets, choice: Choice) ->
         rows = [planned for planned in rows if not choice.rows or planned.row.name in choice.rows]
         if rows:
             layers = [*([of] if first.rows_of else []), experiments, first]
-            runs = _planned_runs(rows, layers, presets, choice, of_starts=of.of_starts)
+            runs = _planned_runs(rows, layers, presets, choice, of)
             parts.append(PlannedPart((first, *others), tuple(runs), _bound_alone(first, choice), evaluations))
     for name in choice.rows:
         if name not in known:
@@ -214,7 +214,7 @@ def _planned_rows(definitions: Definitions, name: str, presets: Presets, choice:
 
 
 def _planned_runs(
-    rows: Sequence[PlannedRow], layers: Sequence[Conditions], presets: Presets, choice: Choice, *, of_starts: bool
+    rows: Sequence[PlannedRow], layers: Sequence[Conditions], presets: Presets, choice: Choice, of: ExperimentSet
 ) -> Iterator[PlannedRun]:
     bound = Conditions(
         data=choice.data or _last(layer.data for layer in layers) or (),
@@ -225,7 +225,12 @@ def _planned_runs(
     def settings_on(data: str) -> dict[str, Any]:
         return _layered(layers, presets, choice, data)
 
-    chosen = _runs_of_starts(bound, settings_on, choice) if of_starts else _runs_on_features(bound, settings_on)
+    if of.of_starts:
+        chosen = _runs_of_starts(bound, settings_on, choice)
+    elif of.of == "data_sets":
+        chosen = _runs_on_data_sets(bound, settings_on)
+    else:
+        chosen = _runs_on_features(bound, settings_on)
     for data, backbone, target, changes in chosen:
         params = load_params(changes=changes)
         suite = params.segins_suite
@@ -274,6 +279,15 @@ def _runs_on_features(bound: Conditions, settings_on: SettingsOn) -> Iterator[Ch
             raise UserError(f"--backbone {','.join(backbones)}: allowed: {several}")
         backbone = backbones[0 if len(backbones) == 1 else position]
         yield data, backbone, "", settings | {"suite.data": [data], "suite.backbone": [backbone]}
+
+
+def _runs_on_data_sets(bound: Conditions, settings_on: SettingsOn) -> Iterator[Chosen]:
+    """Data sets, with their settings."""
+    plain = load_params(changes=settings_on(""))
+    sets = bound.data or plain.suite.data
+    _check_known("--data", sets, plain.datasets)
+    for data in sets:
+        yield data, "", "", settings_on(data) | {"suite.data": [data]}
 
 
 def _runs_of_starts(bound: Conditions, settings_on: SettingsOn, choice: Choice) -> Iterator[Chosen]:

@@ -47,28 +47,56 @@ class Lookup:
     published: Published
     definitions: Definitions
 
-    def dataset(self, tables: Sequence[str], data: str) -> tuple[str, str]:
-        """Table and data set of the thesis: ours where it has it, else ImageNet-100; empty where it has neither.
+    def thesis_name(self, data: str) -> str:
+        """The thesis' name of a data set; its own where the thesis does not have it."""
+        return self.definitions.datasets.get(data, data)
 
-        Tables of chapter 4 name no data set; the first of them counts.
+    def dataset(self, tables: Sequence[str], data: str) -> tuple[str, str]:
+        """Table and data set of the thesis: ours where it has it, else ImageNet-100, else the only one of a table.
+
+        Tables of chapter 4 name no data set; the first of them counts. Both are empty where there is none.
         """
-        own = self.definitions.datasets.get(data)
-        for wanted in (own, _THESIS_DATASET, ""):
+        for wanted in (self.thesis_name(data), _THESIS_DATASET, ""):
             for table in tables:
                 if wanted in self.published.datasets(table):
-                    return table, str(wanted)
-        return "", ""
+                    return table, wanted
+        only = ((table, found[0]) for table in tables if len(found := self.published.datasets(table)) == 1)
+        return next(only, ("", ""))
 
     def value(self, table: Table, row: Row, group: Group, measure: str, results: RunResults) -> PublishedValue | None:
         """The value, or ``None`` where the thesis has none."""
         number, dataset = self.dataset(table.published, results.data)
-        if not number or row.published is None:
+        # A line is of one data set: another's values would say nothing beside ours.
+        other = table.layout == "lines" and dataset != self.thesis_name(results.data)
+        if not number or row.published is None or other:
             return None
         order = (self.definitions.backbones.get(results.backbone, ""), *self.definitions.preferred_backbones)
         crops = "yes" if results.pretraining and results.pretraining.multi_crop else "no"
         return self.published.find(
             number, dataset, row.published, group.variant, measure, order, setting=row.setting, multi_crop=crops
         )
+
+    def difference(
+        self, table: Table, rows: tuple[Row, Row], groups: tuple[Group, Group], measure: str, results: RunResults
+    ) -> float | None:
+        """What the thesis has as the first row less the second: as printed, or from two values of one kind of run."""
+        row, base = rows
+        value = self.value(table, row, groups[0], measure, results)
+        if value is None:
+            return None
+        name = f"{row.published} less {base.published}"
+        printed = self.published.find(value.table, value.dataset, name, "difference", measure)
+        if printed is not None:
+            return float(printed.value)
+        return _difference(value, self.value(table, base, groups[1], measure, results))
+
+    def others(self, table: Table, runs: Sequence[RunResults]) -> list[RunResults]:
+        """The data sets of the thesis' tables that no run is on, under their names there, as runs without values."""
+        ours = {self.thesis_name(run.data) for run in runs}
+        sets = dict.fromkeys(name for number in table.published for name in self.published.datasets(number))
+        rows = [result.row for result in runs[0].rows]
+        absent = "not among the data sets of this table"
+        return [RunResults(name, [RowResult(row, reason=absent) for row in rows]) for name in sets if name not in ours]
 
 
 def cells_of(table: Table, results: RunResults, lookup: Lookup) -> list[Cell]:
@@ -101,7 +129,7 @@ def cells_of(table: Table, results: RunResults, lookup: Lookup) -> list[Cell]:
             for measure in group.measures:
                 if applies(measure, metric):
                     cells.append(_cell(table, results, lookup, result, group, measure, base, against))
-        before = result if result.runs else before
+        before = result if result.runs or table.layout == "lines" else before
     return cells
 
 
@@ -122,7 +150,7 @@ def _cell(
         ours = values_by_seed(result, group, measure)
         differences = tuple(value - theirs[seed] for seed, value in ours.items() if seed in theirs)
         effect = Summary(differences) if differences else None
-        published_effect = _difference(published, lookup.value(table, base[0].row, base[1], measure, results))
+        published_effect = lookup.difference(table, (result.row, base[0].row), (group, base[1]), measure, results)
     return Cell(
         run=results.run,
         result=result,

@@ -95,8 +95,9 @@ class Table(Conditions):
         published: Tables of the thesis with the values beside ours; the first that has the data set counts.
         rows_of: Set whose rows it has instead of its own set's.
         layout: ``columns``: groups side by side; ``stacked``: a line a group; ``comparison``: our rows, then all
-            methods that the thesis has for the data set; ``data_sets``: a column a data set; ``gains``: below a row,
-            a line of what it gains (what a table of ``measures`` has).
+            methods that the thesis has for the data set; ``data_sets``: a column a data set; ``lines``: a line a data
+            set, then those that only the thesis has; ``gains``: below a row, a line of what it gains (what a table of
+            ``measures`` has).
         groups: Groups of measures in their order.
         measures: Measures in their order, in place of groups.
         effect: Difference to the row before, of each group to the first one of its row, or to the row that a row names
@@ -108,12 +109,17 @@ class Table(Conditions):
     title: str
     published: Names = ()
     rows_of: str | None = None
-    layout: Literal["columns", "stacked", "comparison", "data_sets", "gains"] = "columns"
+    layout: Literal["columns", "stacked", "comparison", "data_sets", "lines", "gains"] = "columns"
     groups: Names = ()
     measures: Names = ()
     effect: Literal["row_before", "first_group", "against"] | None = None
     note: str = ""
     pictures: Pictures = ()
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether all data sets are in one table."""
+        return self.layout in ("data_sets", "lines")
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +158,7 @@ class ExperimentSet(Conditions):
         base: Named groups of settings that all rows start from.
         cumulative: Whether a row starts from the row before.
         method: Pretraining method that ``{method}`` and ``{title}`` in the rows stand for.
+        of: What rows that are no starts are made on: ``features`` of a backbone, or ``data_sets`` alone.
         rows: The experiments; none where each table has those of another set.
         tables: What is written.
         includes: Other sets whose tables are written as well; such a set has a page of its own (``reports/thesis``).
@@ -163,6 +170,7 @@ class ExperimentSet(Conditions):
     base: Names = ()
     cumulative: bool = False
     method: Method | None = None
+    of: Literal["features", "data_sets"] = "features"
     rows: Annotated[tuple[Row, ...], Field(strict=False)] = ()
     tables: Annotated[tuple[Table, ...], Field(strict=False)] = ()
     includes: Annotated[tuple[Included, ...], Field(strict=False)] = ()

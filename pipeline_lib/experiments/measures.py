@@ -34,7 +34,7 @@ class Measure:
         metrics: Metrics ``FILE.KEY`` with its value, of which the first that is there counts; none where the groups of
             ``conf/experiments.yaml`` name them.
         share: Whether it is a share, which tables show in percent.
-        digits: Decimal places in tables.
+        digits: Decimal places in tables; a count has none and no deviation.
     """
 
     title: str
@@ -64,11 +64,15 @@ MEASURES = {
     "ari": Measure("ARI"),
     "nn_acc": Measure("NN ACC"),
     "nn_count": Measure("neighbours an image", share=False, digits=1),
+    "train_images": Measure("train images", share=False, digits=0),
+    "val_images": Measure("val images", share=False, digits=0),
+    "classes": Measure("classes", share=False, digits=0),
     "train_kl_to_uniform": Measure("KL on train", share=False, digits=4),
     "val_kl_to_uniform": Measure("KL on val", share=False, digits=4),
     "top1": Measure("top-1", ("linear_eval.top1",)),
     "top5": Measure("top-5", ("linear_eval.top5",)),
     "knn_acc": Measure("k-NN", ("linear_eval.knn_acc",)),
+    "linear_probe_acc": Measure("linear probe"),
     "ap50": Measure("AP50", ("detection.ap50",)),
     "ap": Measure("AP", ("detection.ap",)),
     "ap75": Measure("AP75", ("detection.ap75",)),

@@ -29,7 +29,8 @@ class PublishedValue:
     Attributes:
         table: Table of the thesis, such as ``6.9``, or ``Figure 6.2`` for what its text says of a figure.
         method: Row of the table, without marks and citations.
-        measure: ``acc``, ``nmi``, ``ari``, ``nn_acc`` in percent, ``nn_count``, ``train_images`` and others as counts;
+        measure: ``acc``, ``nmi``, ``ari``, ``nn_acc``, ``knn_acc``, ``linear_probe_acc`` in percent, ``nn_count``,
+            ``train_images`` and others as counts;
             of chapter 4 ``top1``, ``top5``, ``ap50``, ``ap``, ``ap75`` (PASCAL VOC), ``coco_…``, ``mask_…`` (COCO),
             ``frozen_miou``, ``fine_tuned_miou``, all in percent.
         value: As printed.

@@ -80,8 +80,9 @@ def _filled_tables(report: Report, lookup: Lookup) -> Iterator[Filled]:
     order = {(table.rows_of, table.title): place for place, table in enumerate(report.experiments.tables)}
     pairs = [(part, table) for part in report.parts for table in part.tables]
     for part, table in sorted(pairs, key=lambda pair: order.get((pair[1].rows_of, pair[1].title), 0)):
-        for shown in [part.runs] if table.layout == "data_sets" else [[run] for run in part.runs]:
-            yield part, table, shown, [cell for run in shown for cell in cells_of(table, run, lookup)]
+        for shown in [part.runs] if table.side_by_side else [[run] for run in part.runs]:
+            others = lookup.others(table, shown) if table.layout == "lines" else []
+            yield part, table, shown, [cell for run in (*shown, *others) for cell in cells_of(table, run, lookup)]
 
 
 def _sections(report: Report, lookup: Lookup, tables: Sequence[Filled], names: int) -> Iterator[Section]:
@@ -125,7 +126,7 @@ def _explained(report: Report, runs: Sequence[RunResults]) -> list[str]:
     lines = list(dict.fromkeys(text for run in runs if (text := _network_text(run))))
     if lines:
         lines += _spread_of_starts(report.seeds)
-    if any(run.pretraining is None for run in runs):
+    if any(run.backbone for run in runs):
         spread = f"Mean ± sample standard deviation (n − 1) over {report.seeds} seeds"
         first = spread if report.seeds > 1 else "One seed"
         lines.append(f"{first}; for all heads, ± is the deviation over the heads, averaged over the seeds. Val split.")

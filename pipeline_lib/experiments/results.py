@@ -57,7 +57,7 @@ class RunResults:
     Attributes:
         data: Data set.
         rows: The rows.
-        backbone: Backbone; empty in the SegIns chain.
+        backbone: Backbone; empty in the SegIns chain and where rows are of data sets alone.
         target: Data set transferred to; empty in the UCLS chain.
         pretraining: What is common to the rows of the SegIns chain.
         gaps: Rows that are left out, with the reason.

@@ -12,7 +12,7 @@ from pipeline_lib.experiments.measures import MEASURES
 from pipeline_lib.experiments.results import RunResults, Summary
 
 _NOTHING = "–"
-_COMPARED = ("nmi", "acc", "ari")
+_JUDGED = "acc"
 CSV_COLUMNS = (
     "table", "run", "row", "group", "measure", "seeds", "mean", "sd_over_seeds", "mean_sd_over_heads", "values",
     "against", "effect", "effect_sd", "effect_values", "seeds_with_gain",
@@ -26,9 +26,10 @@ def table_markdown(table: Table, cells: Sequence[Cell], lookup: Lookup, run: Run
 
     Args:
         table: The table.
-        cells: What :func:`pipeline_lib.experiments.cells.cells_of` gave for it; of all runs for ``data_sets``.
+        cells: What :func:`pipeline_lib.experiments.cells.cells_of` gave for it; of all runs where the layout has them
+            side by side.
         lookup: The published values.
-        run: The run; the first one for ``data_sets``.
+        run: The run; the first one there.
 
     Returns:
         Markdown without a heading; empty where the layout leaves out what was not measured and nothing was.
@@ -38,6 +39,7 @@ def table_markdown(table: Table, cells: Sequence[Cell], lookup: Lookup, run: Run
         "stacked": lambda: _stacked(cells),
         "comparison": lambda: _comparison(table, cells, lookup, run),
         "data_sets": lambda: _data_sets(cells),
+        "lines": lambda: _lines(cells),
         "gains": lambda: _gains(cells),
     }
     lines = layout[table.layout]()
@@ -53,6 +55,7 @@ def summary_text(summary: Summary | None, measure: str) -> str:
         return _NOTHING
     digits = MEASURES[measure].digits
     deviation = summary.heads_sd if summary.heads_sd is not None else summary.sd
+    deviation = deviation if digits else None
     return f"{summary.mean:.{digits}f}{_deviation_text(deviation, digits)}"
 
 
@@ -81,13 +84,16 @@ def _deviation_text(deviation: float | None, digits: int) -> str:
 
 def _origin(table: Table, cells: Sequence[Cell], lookup: Lookup, data: str) -> str:
     if table.layout == "comparison":
-        number, dataset = lookup.dataset(table.published, data)
-        if lookup.definitions.datasets.get(data) != dataset:
-            return f"The thesis has no values for {data}."
-        return f"Rows of others: thesis, Table {number}, {dataset}."
+        number, dataset = _compared_with(table, lookup, data)
+        return (
+            f"Rows of others: thesis, Table {number}, {dataset}." if number else f"The thesis has no values for {data}."
+        )
     found = [cell.published for cell in cells if cell.published is not None]
     if not found:
         return "The thesis has no values for these cells." if table.published else ""
+    if table.layout == "lines":
+        numbers = dict.fromkeys(place_in_thesis(value.table) for value in found)
+        return " ".join([f"Thesis: {', '.join(numbers)}.", *_oddities(cells)])
     places = dict.fromkeys((place_in_thesis(value.table), value.dataset, value.backbone) for value in found)
     return "Thesis: " + "; ".join(", ".join(filter(None, place)) for place in places) + "."
 
@@ -165,22 +171,29 @@ def _stacked(cells: Sequence[Cell]) -> list[str]:
     return _markdown(header, rows)
 
 
+def _compared_with(table: Table, lookup: Lookup, data: str) -> tuple[str, str]:
+    """The thesis' table and data set with the rows of others: ours, or the only one of the table; else empty."""
+    number, dataset = lookup.dataset(table.published, data)
+    fits = dataset == lookup.thesis_name(data) or len(lookup.published.datasets(number)) == 1
+    return (number, dataset) if fits else ("", "")
+
+
 def _comparison(table: Table, cells: Sequence[Cell], lookup: Lookup, run: RunResults) -> list[str]:
     """Our rows, then all methods of the thesis' table for the data set."""
     rows = []
+    compared = list(dict.fromkeys(cell.measure for cell in cells))
     for name, row in _by_row(cells).items():
         for group, part in _by_group(row).items():
             texts = {cell.measure: _ours(cell) for cell in part}
             title = f"**{name}, {group[0].lower()}{group[1:]}**"
-            rows.append([title, run.backbone, *(texts.get(measure, _NOTHING) for measure in _COMPARED), "these runs"])
-    number, dataset = lookup.dataset(table.published, run.data)
-    if lookup.definitions.datasets.get(run.data) == dataset:
-        methods: dict[tuple[str, str, str], dict[str, str]] = {}
-        for value in lookup.published.of_dataset([number], dataset):
-            methods.setdefault((value.method, value.backbone, value.source), {})[value.measure] = value.text
-        for (method, its_backbone, source), texts in methods.items():
-            rows.append([method, its_backbone, *(texts.get(measure, _NOTHING) for measure in _COMPARED), source])
-    return _markdown(["", "backbone", *(MEASURES[measure].heading for measure in _COMPARED), "from"], rows)
+            rows.append([title, run.backbone, *(texts.get(measure, _NOTHING) for measure in compared), "these runs"])
+    number, dataset = _compared_with(table, lookup, run.data)
+    methods: dict[tuple[str, str, str], dict[str, str]] = {}
+    for value in lookup.published.of_dataset([number], dataset):
+        methods.setdefault((value.method, value.backbone, value.source), {})[value.measure] = value.text
+    for (method, its_backbone, source), texts in methods.items():
+        rows.append([method, its_backbone, *(texts.get(measure, _NOTHING) for measure in compared), source])
+    return _markdown(["", "backbone", *(MEASURES[measure].heading for measure in compared), "from"], rows)
 
 
 def _data_sets(cells: Sequence[Cell]) -> list[str]:
@@ -199,6 +212,44 @@ def _data_sets(cells: Sequence[Cell]) -> list[str]:
         header = [MEASURES[measure].heading, *runs, *(["thesis"] if has_thesis else [])]
         lines += [*_markdown(header, (row[: len(header)] for row in rows)), ""]
     return lines[:-1]
+
+
+def _lines(cells: Sequence[Cell]) -> list[str]:
+    """A line a data set: each row's values with the thesis' beside, then what the last row gains (Tables 6.1, 6.10)."""
+    by_run: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_run.setdefault(cell.run, []).append(cell)
+    parts = list(dict.fromkeys((cell.result.row.name, cell.group) for cell in cells))
+    several = [len({part[place] for part in parts}) > 1 for place in (0, 1)]
+    gains = [cell for cell in cells if cell.measure == _JUDGED and (cell.effect or cell.published_effect is not None)]
+    header, lines = [""], [[run] for run in by_run]
+    for part in parts:
+        prefix = ", ".join(name for name, many in zip(part, several, strict=True) if many)
+        measures = list(dict.fromkeys(cell.measure for cell in cells if (cell.result.row.name, cell.group) == part))
+        header += [": ".join(filter(None, (prefix, MEASURES[measure].heading))) for measure in measures]
+        header.append(_thesis_heading(measures))
+        for line, run in zip(lines, by_run.values(), strict=True):
+            own = [cell for cell in run if (cell.result.row.name, cell.group) == part]
+            line += [*(summary_text(cell.summary, cell.measure) for cell in own), _thesis(own)]
+    if gains:
+        header += [f"Δ {MEASURES[_JUDGED].heading}", f"thesis: Δ {MEASURES[_JUDGED].title}"]
+        last = {cell.run: cell for cell in gains}
+        for line, name in zip(lines, by_run, strict=True):
+            gain = last.get(name)
+            printed = None if gain is None else gain.published_effect
+            line.append(gain_text(gain.effect if gain else None, _JUDGED))
+            line.append(_NOTHING if printed is None else f"{printed:+.1f}")
+    return _markdown(header, lines)
+
+
+def _oddities(cells: Sequence[Cell]) -> list[str]:
+    """Notes on printed values, with the data sets and measures that they are on."""
+    noted: dict[str, dict[str, None]] = {}
+    for cell in cells:
+        if cell.published is not None and cell.published.note:
+            on = noted.setdefault(cell.published.note, {})
+            on |= dict.fromkeys((cell.published.dataset, MEASURES[cell.measure].title))
+    return [f"{', '.join(on)}: {note}." for note, on in noted.items()]
 
 
 def _gains(cells: Sequence[Cell]) -> list[str]:
@@ -255,7 +306,7 @@ def _csv_line(cell: Cell) -> list[str]:
     line += [thesis.value, thesis.sd] if thesis else [""] * 2
     line += ["" if cell.published_effect is None else f"{cell.published_effect:.2f}"]
     line += [thesis.table, thesis.row_title, thesis.dataset, thesis.backbone] if thesis else [""] * 4
-    return [*line, cell.result.reason or (thesis.note if thesis else "")]
+    return [*line, "; ".join(filter(None, (cell.result.reason, thesis.note if thesis else "")))]
 
 
 def _number(value: float | None) -> str:

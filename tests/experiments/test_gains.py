@@ -130,4 +130,5 @@ def test_incomplete_rows_are_named():
 def test_only_losses_counts_and_divergences_are_no_percentages():
     assert {name for name, measure in MEASURES.items() if not measure.share} == {
         "embedding_std", "id_loss", "seg_loss", "nn_count", "train_kl_to_uniform", "val_kl_to_uniform",
+        "train_images", "val_images", "classes",
     }  # fmt: skip

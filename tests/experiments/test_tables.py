@@ -161,6 +161,75 @@ def test_the_report_names_seeds_settings_and_what_was_not_measured(tmp_path, res
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
+def lines(table, runs, lookup, tmp_path):
+    chosen = ExperimentSet(title="T", rows=[result.row for result in runs[0].rows], tables=[table])
+    write_report(Report(tmp_path / "t", chosen, [Part([table], runs)], 1), lookup)
+    return (tmp_path / "t.md").read_text().splitlines()
+
+
+def test_a_line_a_data_set_ends_with_those_that_only_the_thesis_has(tmp_path, lookup):
+    table = Table(title="t", groups=["sizes"], published=["6.1"], layout="lines")
+    row = Row(name="data set", published="data set")
+    counts = {"data_set.images_train": 45000, "data_set.images_val": 10000, "data_set.classes": 10}
+    runs = [
+        RunResults("digits", [RowResult(row, {}, {0: counts, 1: counts})]),
+        RunResults("cifar10", [RowResult(row, {}, {0: counts})]),
+        RunResults("stl10", [RowResult(row, reason="not found")]),
+    ]
+    written = lines(table, runs, lookup, tmp_path)
+    start = written.index("|  | train images | val images | classes | thesis: train images / val images / classes |")
+    assert written[start + 2 : start + 6] == [
+        # Nothing of another data set stands beside one that the thesis does not have; counts have no deviation.
+        "| digits | 45000 | 10000 | 10 | – |",
+        "| cifar10 | 45000 | 10000 | 10 | 50000 / 5000 / 10 |",
+        "| stl10 | – | – | – | 5000 / 8000 / 10 |",
+        "| CIFAR20 | – | – | – | 50000 / 5000 / 20 |",
+    ]
+    assert len([line for line in written if line.startswith("| ")]) == 2 + 11
+    assert not any(line.startswith(("| CIFAR10 ", "| STL10 ")) for line in written)
+    [origin] = [line for line in written if line.startswith("Thesis: Table 6.1.")]
+    assert "CIFAR10, val images, CIFAR20, CIFAR100: printed so; section 6.1 and the data set" in origin
+    found = {
+        line["run"]: line for line in csv.DictReader((tmp_path / "t.csv").open()) if line["measure"] == "val_images"
+    }
+    assert (found["cifar10"]["mean"], found["cifar10"]["published"]) == ("10000.0000", "5000")
+    assert found["CIFAR20"]["remark"].startswith("not among the data sets of this table; printed so")
+
+
+def test_a_line_ends_with_the_gain_of_the_last_row_beside_the_printed_one(tmp_path, lookup):
+    table = Table(title="t", groups=["best_head"], published=["6.10"], layout="lines", effect="row_before")
+    names = (Row(name="TEMI settings", published="TEMI"), Row(name="UCLS", published="UCLS stage-1"))
+    runs = [
+        RunResults(data, [RowResult(names[0], {}, {0: run(0.5)}), RowResult(names[1], {}, {0: run(0.75)})], "pixels")
+        for data in ("digits", "cifar100")
+    ]
+    cells = {line.split(" | ")[0]: line.strip("| ").split(" | ") for line in lines(table, runs, lookup, tmp_path)}
+    assert cells["| digits-pixels"][-2:] == ["+25.00", "–"]
+    # 87.49 less 67.1, on two backbones: the thesis prints the difference itself.
+    assert cells["| cifar100-pixels"][-2:] == ["+25.00", "+20.4"]
+    assert cells["| cifar100-pixels"][4] == "76.9 ± 0.45 / 67.1 ± 1.30 / 53.3 ± 1.02"
+    assert cells["| ImageNet"][-2:] == ["–", "+8.6"]
+    assert "| CIFAR100" not in cells
+
+
+def test_differences_without_a_printed_one_are_of_one_backbone(lookup):
+    table = Table(title="t", groups=["best_head"], published=["6.9"], effect="row_before")
+    pair = (Row(name="b", published="+ BN"), Row(name="a", published="+ Feat"))
+    group = lookup.definitions.groups["best_head"]
+    found = lookup.difference(table, pair, (group, group), "acc", RunResults("digits", [], "pixels"))
+    assert found == pytest.approx(81.86 - 79.82)
+
+
+def test_a_table_of_one_data_set_is_compared_with_whatever_ours_is(lookup):
+    table = Table(title="t", groups=["frozen_features"], published=["6.2"], layout="comparison")
+    values = {"bounds.upper_bound_knn_acc": 0.9, "bounds.upper_bound_linear_probe_acc": 0.95}
+    written = lines_of(table, RunResults("digits", [RowResult(Row(name="Ours"), {}, {0: values})], "pixels"), lookup)
+    assert written[0] == "|  | backbone | k-NN (%) | linear probe (%) | from |"
+    assert written[2] == "| **Ours, frozen features, with labels** | pixels | 90.00 | 95.00 | these runs |"
+    assert written[6] == "| DINOv2+Reg | DINOv2 with registers ViT-L/14 | 83.8 | 86.7 | thesis, from [60] |"
+    assert written[-1] == "Rows of others: thesis, Table 6.2, ImageNet."
+
+
 def test_tables_of_different_data_sets_in_one_report_say_what_holds_for_each(tmp_path, results, lookup):
     other = Table(title="Others", groups=["best_head"], published=["6.12"])
     row = RowResult(Row(name="k"), {}, {0: run(0.5)})

@@ -120,6 +120,31 @@ def test_several_blocks_are_chosen_from(toy):
     assert rows(execution)[2].settings["features.blocks"] == "first"
 
 
+def test_sizes_of_data_sets_need_neither_features_nor_labels_and_absent_ones_are_gaps(toy):
+    toy.give("datasets/cifar10/unlabelled", {})
+    toy.give("datasets/cifar10", {})
+    sets = {
+        "groups": {"sizes": {"title": "Sizes", "measures": {"classes": "data_set.classes"}}},
+        "sets": {
+            "sizes": {
+                "title": "Sizes",
+                "of": "data_sets",
+                "rows": [{"name": "data set"}],
+                "tables": [{"title": "Sizes", "groups": ["sizes"], "layout": "lines"}],
+            }
+        },
+    }
+    made = toy.execution(sets, data=("digits", "cifar10", "stl10"), seeds=2)
+    made.run(lambda _: None)
+    assert toy.calls() == ["data_set", "data_set"]
+    [part] = made.results
+    assert [found.run for found in part.runs] == ["digits", "cifar10", "stl10"]
+    assert [found.rows[0].runs.get(1) for found in part.runs] == [{"data_set.classes": 7}] * 2 + [None]
+    reasons = [found.rows[0].reason for found in part.runs]
+    assert reasons[:2] == ["", ""]
+    assert reasons[2] == "data/datasets/stl10: not found; make it with `python -m stages.prepare --data stl10`"
+
+
 def test_what_no_stage_measures_is_said(toy):
     execution = toy.execution(THRESHOLDS | {"sets": {"set": THRESHOLDS["sets"]["set"] | {"tables": OTHER}}})
     assert execution.remarks == ["Not measured: Other: no stage writes nowhere.json."]

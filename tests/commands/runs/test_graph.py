@@ -112,7 +112,15 @@ def test_the_code_of_a_measure_that_no_stage_writes_is_all_that_it_imports(graph
     own = f"commands/measures/{measure}.py"
     assert {Path(method), Path(own), Path("pipeline_lib/artifacts/folder.py")} <= set(step.code)
     assert all((repository / path).is_file() for path in step.code)
-    assert set(MEASURE_STEPS) == {"cluster_use", "similarity"}
+    assert set(MEASURE_STEPS) == {"cluster_use", "data_set", "similarity"}
+
+
+def test_sizes_of_a_data_set_need_the_data_set_alone(graph):
+    path = graph.metric_file("data_set", {"data": "digits"})
+    assert path == Path("metrics/digits/data_set.json")
+    [step] = graph.leading_to([path])
+    assert step.command == "python -m commands.measures.data_set --data digits"
+    assert step.inputs == (Path("data/datasets/digits"),)
 
 
 @pytest.fixture
