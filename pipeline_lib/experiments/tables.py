@@ -244,12 +244,13 @@ def _lines(cells: Sequence[Cell]) -> list[str]:
 
 def _oddities(cells: Sequence[Cell]) -> list[str]:
     """Notes on printed values, with the data sets and measures that they are on."""
-    noted: dict[str, dict[str, None]] = {}
+    noted: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for cell in cells:
         if cell.published is not None and cell.published.note:
-            on = noted.setdefault(cell.published.note, {})
-            on |= dict.fromkeys((cell.published.dataset, MEASURES[cell.measure].title))
-    return [f"{', '.join(on)}: {note}." for note, on in noted.items()]
+            sets, measures = noted.setdefault(cell.published.note, ({}, {}))
+            sets[cell.published.dataset] = None
+            measures[MEASURES[cell.measure].title] = None
+    return [f"{', '.join((*sets, *measures))}: {note}." for note, (sets, measures) in noted.items()]
 
 
 def _gains(cells: Sequence[Cell]) -> list[str]:

@@ -188,7 +188,7 @@ def test_a_line_a_data_set_ends_with_those_that_only_the_thesis_has(tmp_path, lo
     assert len([line for line in written if line.startswith("| ")]) == 2 + 11
     assert not any(line.startswith(("| CIFAR10 ", "| STL10 ")) for line in written)
     [origin] = [line for line in written if line.startswith("Thesis: Table 6.1.")]
-    assert "CIFAR10, val images, CIFAR20, CIFAR100: printed so; section 6.1 and the data set" in origin
+    assert "CIFAR10, CIFAR20, CIFAR100, val images: printed so; section 6.1 and the data set" in origin
     found = {
         line["run"]: line for line in csv.DictReader((tmp_path / "t.csv").open()) if line["measure"] == "val_images"
     }
