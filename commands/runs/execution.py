@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from commands.runs.graph import Graph
@@ -17,6 +17,7 @@ from pipeline_lib.base.progress import Progress
 from pipeline_lib.experiments.definitions import Definitions
 from pipeline_lib.experiments.measures import MEASURES, file_of, has_file
 from pipeline_lib.experiments.results import Part, Pretraining, RowResult, RunResults
+from pipeline_lib.params.lengths import unequal_lengths
 from pipeline_lib.params.params import Params
 
 _TOLD = {
@@ -57,6 +58,13 @@ class Execution:
                 for planned, result in zip(run.rows, found.rows, strict=True):
                     absent |= set() if result.reason else self._checked(part, run, planned)
         self.remarks = [f"Not measured: {text}." for text in sorted(absent)]
+        self.remarks += [f"Beware: {line}." for line in dict.fromkeys(self._unequal_lengths())]
+
+    def _unequal_lengths(self) -> Iterator[str]:
+        for part in self._parts:
+            shown = {file_of(key) for table in part.tables for name in table.measures for key in MEASURES[name].metrics}
+            for run in part.runs if shown else ():
+                yield from unequal_lengths(run.params, {"masks"} | shown.intersection(part.evaluations or shown))
 
     def _check_labels(self, run: PlannedRun) -> None:
         folder = self._runs.given(Path("data/datasets") / run.data, run.params)
@@ -79,10 +87,21 @@ class Execution:
             crops = section.local_crops > 0
             pretraining = Pretraining(section.architecture, section.epochs, crops, run.params.detection.metric)
         rows = [
-            RowResult(planned.row, row_settings(run, planned), reason=reason if planned.row.needs else "")
+            RowResult(
+                planned.row,
+                row_settings(run, planned),
+                reason=reason if planned.row.needs else self._missing_start(planned.row.start, run.params),
+            )
             for planned in run.rows
         ]
         return RunResults(run.data, rows, run.backbone, run.target, pretraining, run.gaps)
+
+    def _missing_start(self, start: str, params: Params) -> str:
+        """Why a start that is a file cannot be evaluated: its row stays empty; empty where it can."""
+        given = params.checkpoints.get(start)
+        if given is None or given.path is None or self._runs.has_file(Path(given.path)):
+            return ""
+        return f"checkpoints.{start}.path = {given.path}: not found"
 
     def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow) -> set[str]:
         """Refuse what is not possible before the first row runs; what no stage measures."""

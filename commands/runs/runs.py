@@ -77,6 +77,10 @@ class Runs:
         """
         return self._require(path, self.graph(params))
 
+    def has_file(self, path: Path) -> bool:
+        """Whether a file that parameters name is there, below the workspace or anywhere."""
+        return (self._workspace / path).is_file()
+
     def _require(self, path: Path, graph: Graph) -> Path:
         whole = self._workspace / path / META if is_given(path) else self._workspace / path
         if not whole.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline_lib.experiments.definitions import Definitions, Row, Table
+from pipeline_lib.experiments.definitions import Definitions, Table
 from pipeline_lib.experiments.measures import MEASURES, Group, applies
 from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised, values_by_seed
@@ -59,13 +59,17 @@ class Lookup:
                     return table, str(wanted)
         return "", ""
 
-    def value(self, table: Table, row: Row, group: Group, measure: str, results: RunResults) -> PublishedValue | None:
+    def value(
+        self, table: Table, result: RowResult, group: Group, measure: str, results: RunResults
+    ) -> PublishedValue | None:
         """The value, or ``None`` where the thesis has none."""
+        row = result.row
         number, dataset = self.dataset(table.published, results.data)
         if not number or row.published is None:
             return None
         order = (self.definitions.backbones.get(results.backbone, ""), *self.definitions.preferred_backbones)
-        crops = "yes" if results.pretraining and results.pretraining.multi_crop else "no"
+        common = results.pretraining is not None and results.pretraining.multi_crop
+        crops = "yes" if result.settings.get("pretrain.local_crops", common) else "no"
         return self.published.find(
             number, dataset, row.published, group.variant, measure, order, setting=row.setting, multi_crop=crops
         )
@@ -116,13 +120,13 @@ def _cell(
     against: str,
 ) -> Cell:
     effect, published_effect = None, None
-    published = lookup.value(table, result.row, group, measure, results)
+    published = lookup.value(table, result, group, measure, results)
     if base is not None and measure in base[1].measures:
         theirs = values_by_seed(*base, measure)
         ours = values_by_seed(result, group, measure)
         differences = tuple(value - theirs[seed] for seed, value in ours.items() if seed in theirs)
         effect = Summary(differences) if differences else None
-        published_effect = _difference(published, lookup.value(table, base[0].row, base[1], measure, results))
+        published_effect = _difference(published, lookup.value(table, base[0], base[1], measure, results))
     return Cell(
         run=results.run,
         result=result,

@@ -140,6 +140,8 @@ def _network_text(run: RunResults) -> str:
     if run.pretraining is None:
         return ""
     crops = "multi-crop" if run.pretraining.multi_crop else "two crops"
+    if any("pretrain.local_crops" in result.row.settings for result in run.rows):
+        crops = f"{crops} where the row says no other"
     epochs = f"{run.pretraining.epochs} epoch{'' if run.pretraining.epochs == 1 else 's'}"
     transfer = f"transfer to {run.target}, val split."
     return f"{run.pretraining.architecture}, {epochs} on {run.data}, {crops}; {transfer}"
