@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from commands.runs.artifact_pictures import ARTIFACT_PICTURES
 from commands.runs.graph import Graph
 from commands.runs.plan import Choice, PlannedPart, PlannedRow, PlannedRun
 from commands.runs.row_settings import row_params, row_settings
@@ -147,6 +148,13 @@ class Execution:
         if rows and all(row.reason for row in rows):
             raise UserError(rows[0].reason)
 
+    def _draws_artifacts(self, part: PlannedPart) -> bool:
+        kinds = {
+            *self._definitions.sets[self._choice.name].pictures,
+            *(k for table in part.tables for k in table.pictures),
+        }
+        return not kinds.isdisjoint(ARTIFACT_PICTURES)
+
     def _run_one(
         self,
         part: PlannedPart,
@@ -171,6 +179,8 @@ class Execution:
             progress.skip(1, f"{what}: {result.reason}")
             return False
         result.runs[seed] = values
+        if seed == 0 and self._draws_artifacts(part):
+            result.places = self._runs.places(wanted, params)
         if any(value for key, value in values.items() if key.startswith("pretrain_") and key.endswith(".collapsed")):
             result.collapsed.append(seed)
         told = [f"{title} {100 * values[key]:.1f}" for key, title in _TOLD.items() if key in values]

@@ -18,7 +18,7 @@ from pipeline_lib.params.presets import Presets
 DEFINITIONS = Path("conf/experiments.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Method = Annotated[str, OneOf(METHODS)]
-PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
+PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps", "detections", "masks"]
 Pictures = Annotated[tuple[PictureKind, ...], Field(strict=False)]
 
 

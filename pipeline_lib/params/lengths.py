@@ -1,4 +1,4 @@
-"""Settings of transfers that do not belong to the pretraining beside them: a trial's beside one of the thesis' length."""
+"""Transfers with the settings of a trial beside a pretraining of the thesis' length."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pipeline_lib.params.params import Params
 
 THESIS_SIZE = 224
-"""Side of the thesis' global crops, pixels; a pretraining with at least these and ``LONG`` epochs is meant in earnest."""
+"""Side of the thesis' global crops, pixels; with these and ``LONG`` epochs a pretraining is no trial."""
 
 LONG = 100
-"""Epochs from which a pretraining is no trial; the thesis has 500, the shortest that MoCo and SimSiam report 100."""
+"""The fewest epochs that SimSiam and MoCo-V2 report; the thesis has 500."""
 
 _SHORT = 0.25
 """Share of the thesis' steps below which a transfer is a trial; COCO's are more than VOC's."""
@@ -68,6 +68,7 @@ def unequal_lengths(params: Params, stages: Iterable[str] = tuple(EXPECTED)) -> 
         if value < expected.least:
             lines.append(
                 f"{stage}.{expected.key} = {value} beside a pretraining of {pretrain.epochs} epochs at "
-                f"{pretrain.global_size} pixels, where the thesis has {expected.thesis}: add the preset {expected.presets}"
+                f"{pretrain.global_size} pixels, where the thesis has {expected.thesis}: "
+                f"add the preset {expected.presets}"
             )
     return lines

@@ -47,7 +47,11 @@ def test_each_table_is_pretrained_as_the_thesis_says(name):
 
 def test_the_transfers_are_those_of_the_thesis():
     linear, voc, coco, short = (composed(f"thesis-table-4.{number}") for number in (1, 3, 4, 2))
-    assert (linear.linear_eval.batch_size, linear.linear_eval.learning_rate, linear.linear_eval.epochs) == (256, 30, 200)
+    assert (linear.linear_eval.batch_size, linear.linear_eval.learning_rate, linear.linear_eval.epochs) == (
+        256,
+        30,
+        200,
+    )
 
     def schedule(params):
         section = params.detection

@@ -55,7 +55,7 @@ class Instances:
 
 
 def instances_tile(image: Image.Image, shown: Instances, side: int = TILE) -> Image.Image:
-    """The image with its longer side at ``side`` pixels, and objects on it: masks in the colour of the class, boxes, texts."""
+    """The image with its longer side at ``side`` pixels and objects on it, in the colours of their classes."""
     tile = scaled(image, side)
     for mask, label in zip(shown.masks or (), shown.labels if shown.masks else (), strict=True):
         tile = _masked(tile, mask, class_colour(label))

@@ -1,5 +1,8 @@
 """Rows of a set are made seed by seed; what cannot be run is left out with the reason."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from pipeline_lib.base.errors import MissingFileError, UserError
@@ -106,6 +109,18 @@ def test_a_start_whose_file_is_not_there_has_an_explained_row_and_is_no_failure(
     execution = toy.execution(sets)
     run(execution)
     assert [row.reason for row in rows(execution)] == ["", ""]
+
+
+def test_a_set_with_pictures_of_artifacts_knows_where_those_of_the_first_seed_lie(toy):
+    body = STARTS["sets"]["set"]
+    plain = toy.execution(STARTS, rows=("base",))
+    run(plain)
+    assert rows(plain)[0].places == {}
+    execution = toy.execution({"sets": {"set": body | {"pictures": ["masks"]}}}, rows=("base", "one"))
+    run(execution)
+    place = rows(execution)[1].places[Path("data/masks/scenes/moco")]
+    assert json.loads((place / "meta.json").read_text()) == {"source": "contracam"}
+    assert place.is_relative_to(toy.scratch)
 
 
 def test_a_trial_beside_a_long_pretraining_is_told(toy):
