@@ -151,6 +151,13 @@ def test_a_queue_that_batches_do_not_fill_is_refused(place, repository):
     assert complaint == "error: moco.queue = 30: must be a multiple of pretrain.batch_size = 8\n"
 
 
+def test_a_method_is_trained_with_its_own_batch(place, repository):
+    set_param(place, "moco", "batch_size", 24)
+    set_param(place, "moco", "queue", 36)
+    said = run(place, repository, "pretrain_baseline", "--method", "moco", fails=True)
+    assert said.splitlines()[-1].endswith("moco.queue = 36: must be a multiple of pretrain.batch_size = 24")
+
+
 def test_a_finished_pretraining_is_taken_from_its_file(place, repository):
     backbone = build_resnet("resnet18").state_dict()
     head = torch.nn.Sequential(torch.nn.Linear(512, 512), torch.nn.ReLU(), torch.nn.Linear(512, 8)).state_dict()

@@ -34,7 +34,7 @@ TILE = 132
 _SPACE = 6
 _GAP = 24
 _HEADER = 52
-_NARROWEST = 420
+_NARROWEST = 500
 
 
 @dataclass(frozen=True)
