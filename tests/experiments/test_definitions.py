@@ -178,7 +178,7 @@ def test_every_table_of_starts_finds_its_published_rows():
     assert weights == {value.setting for value in PUBLISHED.values if value.table == "4.6"}
 
 
-CROPS = {"4.1": "seeds", "4.3": "seeds", "4.4": "seeds", "4.5": "seeds", "4.8": "masks", "4.2": "pretraining_data"}
+CROPS = {"4.1": "seeds", "4.3": "seeds", "4.4": "seeds", "4.5": "seeds", "4.8": "tokencut", "4.2": "pretraining_data"}
 
 
 @pytest.mark.parametrize("number", list(CROPS))
