@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from commands.runs.artifact_pictures import draw_picture
 from commands.runs.execution import Execution
 from commands.runs.plan import Choice, planned_parts
 from commands.runs.row_settings import without_suites
@@ -108,7 +109,9 @@ def made(choice: Choice, execution: Execution, lookup: Lookup) -> dict[str, str]
     settings = without_suites({**choice.presets, **choice.single})
 
     def write(path: Path, parts: list[Part]) -> str:
-        return write_report(Report(path, experiments, parts, choice.seeds, settings, execution.remarks), lookup)
+        return write_report(
+            Report(path, experiments, parts, choice.seeds, settings, execution.remarks, draw_picture), lookup
+        )
 
     reports = reports_of(choice, experiments, execution.results)
 

@@ -31,16 +31,17 @@ def command(names: list[str], settings: list[str], others: list[str]) -> list[st
         others: Arguments for ``dvc exp run`` itself.
 
     Returns:
-        The command.
+        The command; where the presets name stages, for these and all that leads to them.
 
     Raises:
         UserError: A name or a setting is not known or not possible.
     """
-    values = load_presets().settings(names) | parsed_settings(settings)
+    presets = load_presets()
+    values = presets.settings(names) | parsed_settings(settings)
     load_params(changes=values)
     listed = read_yaml(Path("params.yaml"))
     overrides = [argument for key, value in values.items() for argument in ("-S", as_override(key, value, listed))]
-    return [sys.executable, "-m", "dvc", "exp", "run", *overrides, *others]
+    return [sys.executable, "-m", "dvc", "exp", "run", *overrides, *others, *presets.stages(names)]
 
 
 def dvc_arguments(text: str) -> list[str]:

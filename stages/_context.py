@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.params.lengths import unequal_lengths
 from pipeline_lib.params.params import Params, load_params
 
 Option = Literal["data", "method", "given", "start", "target"]
@@ -189,6 +190,12 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
+def warn(lines: Iterable[str]) -> None:
+    """Say on standard error what may not be meant."""
+    for line in lines:
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class SegInsContext(StageContext):
     """Parameters and paths of one SegIns stage."""
@@ -238,6 +245,7 @@ def segins_context(stage: str, description: str, options: Sequence[Option]) -> S
     chosen: dict[str, str] = {option: _chosen(params, option, arguments[option]) for option in options}
     if "given" in chosen:
         chosen["start"] = chosen.pop("given")
+    warn(unequal_lengths(params, (stage,)))
     return SegInsContext(
         stage,
         params,

@@ -25,7 +25,8 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         segins: Settings of the segmentation branch; None: the baseline.
         masks: Pseudo-masks; None for the baseline.
     """
-    section, own = context.params.pretrain, context.params.method_settings(context.method)
+    own = context.params.method_settings(context.method)
+    section = context.params.pretrain.for_method(own)
     machine, seed = context.params.machine, context.seed
     memory, workers = machine.memory_bytes, machine.worker_count
     fabric = runtime.start(machine.device, section.precision, seed)

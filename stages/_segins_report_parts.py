@@ -48,5 +48,8 @@ def comparison_pictures(context: SegInsContext, target: str, folder: Path) -> li
     files = [folder / f"{kind}{suffix}.png" for kind in ("detections", "segmentations")]
     write_detections(files[0], boxes, objects, read)
     write_segmentations(files[1], maps, context.params.segmentation.modes[-1], objects, read)
-    titles = (f"Detections on {target} from each start, and the truth", f"Segmentations of {target}, likewise")
+    titles = (
+        f"Detections on {target} of each baseline and its SegIns, and the truth (as in Figure 4.1)",
+        f"Segmentations of {target}, likewise",
+    )
     return [Picture(file, title) for file, title in zip(files, titles, strict=True)]

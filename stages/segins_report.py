@@ -46,7 +46,8 @@ def run(context: SegInsContext) -> None:
         panels=pretraining_panels({name: found.history for name, found in checkpoints.items()}),
         mask_pictures=[
             Picture(
-                folder / f"masks-{method}.png", f"Pseudo-masks from {METHODS[method]}: image, soft map, mask, truth"
+                folder / f"masks-{method}.png",
+                f"Pseudo-masks from {METHODS[method]}: image, soft map, mask, cut out, truth",
             )
             for method in suite.method
         ],

@@ -93,8 +93,8 @@ def unknown_keys(text: str) -> set[str]:
 
 def presets(text: str) -> set[str]:
     """Presets that are run or named."""
-    run = re.findall(r"(?:commands\.preset|--preset) ([a-z][\w-]*)", text)
-    return {*run, *(code for code in CODE.findall(text) if re.fullmatch(r"thesis-[\w-]+", code))}
+    run = re.findall(r"(?:commands\.preset|--preset) ([a-z][\w-]*(?:\.\d+)?)", text)
+    return {*run, *(code for code in CODE.findall(text) if re.fullmatch(r"thesis-[\w-]+(?:\.\d+)?", code))}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

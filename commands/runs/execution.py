@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from commands.runs.artifact_pictures import ARTIFACT_PICTURES
 from commands.runs.graph import Graph
 from commands.runs.plan import Choice, PlannedPart, PlannedRow, PlannedRun
 from commands.runs.row_settings import row_params, row_settings
@@ -17,6 +18,7 @@ from pipeline_lib.base.progress import Progress
 from pipeline_lib.experiments.definitions import Definitions
 from pipeline_lib.experiments.measures import MEASURES, file_of, has_file
 from pipeline_lib.experiments.results import Part, Pretraining, RowResult, RunResults
+from pipeline_lib.params.lengths import unequal_lengths
 from pipeline_lib.params.params import Params
 
 _TOLD = {
@@ -57,6 +59,13 @@ class Execution:
                 for planned, result in zip(run.rows, found.rows, strict=True):
                     absent |= set() if result.reason else self._checked(part, run, planned)
         self.remarks = [f"Not measured: {text}." for text in sorted(absent)]
+        self.remarks += [f"Beware: {line}." for line in dict.fromkeys(self._unequal_lengths())]
+
+    def _unequal_lengths(self) -> Iterator[str]:
+        for part in self._parts:
+            shown = {file_of(key) for table in part.tables for name in table.measures for key in MEASURES[name].metrics}
+            for run in part.runs if shown else ():
+                yield from unequal_lengths(run.params, {"masks"} | shown.intersection(part.evaluations or shown))
 
     def _check_labels(self, run: PlannedRun) -> None:
         folder = self._runs.given(Path("data/datasets") / run.data, run.params)
@@ -80,7 +89,11 @@ class Execution:
             crops = section.local_crops > 0
             pretraining = Pretraining(section.architecture, section.epochs, crops, run.params.detection.metric)
         rows = [
-            RowResult(planned.row, row_settings(run, planned), reason=reason if planned.row.needs else absent)
+            RowResult(
+                planned.row,
+                row_settings(run, planned),
+                reason=reason if planned.row.needs else absent or self._missing_start(planned.row.start, run.params),
+            )
             for planned in run.rows
         ]
         return RunResults(run.data, rows, run.backbone, run.target, pretraining, run.gaps)
@@ -94,6 +107,13 @@ class Execution:
         except MissingFileError as error:
             return str(error)
         return ""
+
+    def _missing_start(self, start: str, params: Params) -> str:
+        """Why a start that is a file cannot be evaluated: its row stays empty; empty where it can."""
+        given = params.checkpoints.get(start)
+        if given is None or given.path is None or self._runs.has_file(Path(given.path)):
+            return ""
+        return f"checkpoints.{start}.path = {given.path}: not found"
 
     def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow) -> set[str]:
         """Refuse what is not possible before the first row runs; what no stage measures."""
@@ -139,6 +159,13 @@ class Execution:
         if rows and all(row.reason for row in rows):
             raise UserError(rows[0].reason)
 
+    def _draws_artifacts(self, part: PlannedPart) -> bool:
+        kinds = {
+            *self._definitions.sets[self._choice.name].pictures,
+            *(k for table in part.tables for k in table.pictures),
+        }
+        return not kinds.isdisjoint(ARTIFACT_PICTURES)
+
     def _run_one(
         self,
         part: PlannedPart,
@@ -163,6 +190,8 @@ class Execution:
             progress.skip(1, f"{what}: {result.reason}")
             return False
         result.runs[seed] = values
+        if seed == 0 and self._draws_artifacts(part):
+            result.places = self._runs.places(wanted, params)
         if any(value for key, value in values.items() if key.startswith("pretrain_") and key.endswith(".collapsed")):
             result.collapsed.append(seed)
         told = [f"{title} {100 * values[key]:.1f}" for key, title in _TOLD.items() if key in values]

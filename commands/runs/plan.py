@@ -118,7 +118,8 @@ class PlannedPart:
             What is measured, in words, and the metrics ``FILE.KEY`` that may hold it.
         """
         metric = self.runs[0].params.detection.metric
-        left_out = set(EVALUATIONS).difference(self.evaluations) if self.evaluations else set()
+        left_out = {name for name in EVALUATIONS if name not in (self.evaluations or EVALUATIONS)}
+        left_out |= {name for name in EVALUATIONS if name not in (row.evaluations or EVALUATIONS)}
         for table in self.tables:
             for group in definitions.groups_of(table, row):
                 for measure in group.measures:
@@ -231,7 +232,8 @@ def _planned_runs(
         chosen = _runs_on_data_sets(bound, settings_on)
     else:
         chosen = _runs_on_features(bound, settings_on)
-    for data, backbone, target, changes in chosen:
+    for data, backbone, target, bound_to in chosen:
+        changes = bound_to | _given_by_rows(rows, load_params(changes=bound_to))
         params = load_params(changes=changes)
         suite = params.segins_suite
         starts = (*suite.given, *suite.pretrained(), "")
@@ -252,6 +254,16 @@ def _layered(layers: Sequence[Conditions], presets: Presets, choice: Choice, dat
 def presets_for(names: Sequence[str], data: str) -> list[str]:
     """Names of presets with the data set written out, ``tiny_imagenet`` as ``tiny-imagenet``."""
     return [name.replace("{data}", data.replace("_", "-")) for name in names if data or "{data}" not in name]
+
+
+def _given_by_rows(rows: Sequence[PlannedRow], params: Params) -> dict[str, Any]:
+    """Starts of rows that ``checkpoints`` has are given, whatever the suite repeats of them."""
+    suite = params.segins_suite
+    named = [planned.row.start for planned in rows if planned.row.start in params.checkpoints]
+    given = list(dict.fromkeys([*suite.given, *named]))
+    if not named:
+        return {}
+    return {"segins_suite.given": given, "segins_suite.start": [*given, *suite.pretrained()]}
 
 
 def _last(values: Iterable[Any]) -> Any:

@@ -77,6 +77,10 @@ class Runs:
         """
         return self._require(path, self.graph(params))
 
+    def has_file(self, path: Path) -> bool:
+        """Whether a file that parameters name is there, below the workspace or anywhere."""
+        return (self._workspace / path).is_file()
+
     def _require(self, path: Path, graph: Graph) -> Path:
         whole = self._workspace / path / META if is_given(path) else self._workspace / path
         if not whole.exists():
@@ -98,6 +102,22 @@ class Runs:
         Raises:
             UserError: A stage refuses its parameters or inputs, or fails, or no stage writes a wanted file.
         """
+        _, values, seconds = self._run(wanted, params)
+        return values, seconds
+
+    def places(self, wanted: Iterable[Path], params: Params) -> dict[Path, Path]:
+        """Where the artifacts lie that lead to some metrics, after :meth:`values` has run for them.
+
+        Args:
+            wanted: Metric files, as ``dvc.yaml`` names them.
+            params: Parameters of the run.
+
+        Returns:
+            The folder or file of each output, by its path in ``dvc.yaml``.
+        """
+        return self._run(wanted, params)[0]
+
+    def _run(self, wanted: Iterable[Path], params: Params) -> tuple[dict[Path, Path], dict[str, Any], float]:
         tree = params.model_dump(mode="json", by_alias=True)
         places: dict[Path, Path] = {}
         raw: dict[Path, set[Path]] = {}
@@ -117,7 +137,7 @@ class Runs:
             raw |= dict.fromkeys(written, behind)
             for name, path in step.metrics.items():
                 values |= dict(_flat(name, json.loads((folder / path).read_text())))
-        return values, seconds
+        return places, values, seconds
 
     def _named_files(self, step: Step, tree: Mapping[str, Any]) -> list[Path]:
         """Files of the workspace that the step's parameters name, such as one of weights."""

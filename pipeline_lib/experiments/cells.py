@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline_lib.experiments.definitions import Definitions, Row, Table
+from pipeline_lib.experiments.definitions import Definitions, Table
 from pipeline_lib.experiments.measures import MEASURES, Group, applies
 from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised, values_by_seed
@@ -63,28 +63,37 @@ class Lookup:
         only = ((table, found[0]) for table in tables if len(found := self.published.datasets(table)) == 1)
         return next(only, ("", ""))
 
-    def value(self, table: Table, row: Row, group: Group, measure: str, results: RunResults) -> PublishedValue | None:
+    def value(
+        self, table: Table, result: RowResult, group: Group, measure: str, results: RunResults
+    ) -> PublishedValue | None:
         """The value, or ``None`` where the thesis has none."""
+        row = result.row
         number, dataset = self.dataset(table.published, results.data)
         # A line is of one data set: another's values would say nothing beside ours.
         other = table.layout == "lines" and dataset != self.thesis_name(results.data)
         if not number or row.published is None or other:
             return None
         order = (self.definitions.backbones.get(results.backbone, ""), *self.definitions.preferred_backbones)
-        crops = "yes" if results.pretraining and results.pretraining.multi_crop else "no"
+        common = results.pretraining is not None and results.pretraining.multi_crop
+        crops = "yes" if result.settings.get("pretrain.local_crops", common) else "no"
         return self.published.find(
             number, dataset, row.published, group.variant, measure, order, setting=row.setting, multi_crop=crops
         )
 
     def difference(
-        self, table: Table, rows: tuple[Row, Row], groups: tuple[Group, Group], measure: str, results: RunResults
+        self,
+        table: Table,
+        rows: tuple[RowResult, RowResult],
+        groups: tuple[Group, Group],
+        measure: str,
+        results: RunResults,
     ) -> float | None:
         """What the thesis has as the first row less the second: as printed, or from two values of one kind of run."""
         row, base = rows
         value = self.value(table, row, groups[0], measure, results)
         if value is None:
             return None
-        name = f"{row.published} less {base.published}"
+        name = f"{row.row.published} less {base.row.published}"
         printed = self.published.find(value.table, value.dataset, name, "difference", measure)
         if printed is not None:
             return float(printed.value)
@@ -144,13 +153,13 @@ def _cell(
     against: str,
 ) -> Cell:
     effect, published_effect = None, None
-    published = lookup.value(table, result.row, group, measure, results)
+    published = lookup.value(table, result, group, measure, results)
     if base is not None and measure in base[1].measures:
         theirs = values_by_seed(*base, measure)
         ours = values_by_seed(result, group, measure)
         differences = tuple(value - theirs[seed] for seed, value in ours.items() if seed in theirs)
         effect = Summary(differences) if differences else None
-        published_effect = lookup.difference(table, (result.row, base[0].row), (group, base[1]), measure, results)
+        published_effect = lookup.difference(table, (result, base[0]), (group, base[1]), measure, results)
     return Cell(
         run=results.run,
         result=result,

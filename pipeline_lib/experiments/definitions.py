@@ -18,7 +18,7 @@ from pipeline_lib.params.presets import Presets
 DEFINITIONS = Path("conf/experiments.yaml")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Method = Annotated[str, OneOf(METHODS)]
-PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps"]
+PictureKind = Literal["cluster_use", "threshold", "neighbor_accuracy", "steps", "detections", "masks"]
 Pictures = Annotated[tuple[PictureKind, ...], Field(strict=False)]
 
 
@@ -36,6 +36,7 @@ class Row(Settings):
         published: Method in the published values; the start's title where it is not given.
         setting: What the published row varies.
         against: Name of an earlier row that this one is compared with, seed by seed.
+        evaluations: Evaluations that are made of a start; empty: all that the tables show.
         needs: ``feature_blocks``: the row makes no sense where the backbone gives one block of features only.
     """
 
@@ -48,6 +49,7 @@ class Row(Settings):
     published: str | None = None
     setting: str = ""
     against: str | None = None
+    evaluations: Annotated[tuple[Literal["linear_eval", "detection", "segmentation"], ...], Field(strict=False)] = ()
     needs: Literal["feature_blocks"] | None = None
 
 

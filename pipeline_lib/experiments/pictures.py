@@ -26,7 +26,8 @@ def write_picture(path: Path, kind: PictureKind, results: Sequence[RunResults], 
         path: The file.
         kind: ``cluster_use``: sizes of the best head's clusters, largest first, of each row's first seed;
             ``threshold``: accuracy, length of the lists and their accuracy by threshold; ``neighbor_accuracy``: that
-            alone, a line a data set; ``steps``: accuracy from row to row.
+            alone, a line a data set; ``steps``: accuracy from row to row. Pictures of artifacts are drawn elsewhere
+            (:mod:`commands.runs.artifact_pictures`).
         results: One run, or several for ``neighbor_accuracy``.
         groups: The groups of measures by name.
 

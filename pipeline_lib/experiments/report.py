@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline_lib.artifacts.folder import write_atomically
 from pipeline_lib.experiments.cells import Cell, Lookup, cells_of, empty_cells
-from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, Table
+from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, PictureKind, Table
+from pipeline_lib.experiments.measures import Group
 from pipeline_lib.experiments.page import Section, chapter_page
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import Part, RunResults, remarks
 from pipeline_lib.experiments.tables import place_in_thesis, table_markdown, tables_csv
+
+Draw = Callable[[Path, PictureKind, Sequence[RunResults], Mapping[str, Group]], bool]
+"""Draws a picture into a file and says whether there was anything to draw."""
 
 _TELLS_REASONS = ("columns", "stacked")
 
@@ -29,6 +33,7 @@ class Report:
         seeds: Number of seeds.
         settings: What differs from ``params.yaml`` in all rows.
         remarks: What could not be measured.
+        draw: Draws the pictures; that of the library draws what metrics tell.
     """
 
     path: Path
@@ -37,6 +42,7 @@ class Report:
     seeds: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[str] = ()
+    draw: Draw = write_picture
 
 
 def write_report(report: Report, lookup: Lookup) -> str:
@@ -58,7 +64,7 @@ def write_report(report: Report, lookup: Lookup) -> str:
     pictures = []
     for kind in experiments.pictures:
         picture = path.with_name(f"{path.name}.png" if len(experiments.pictures) == 1 else f"{path.name}-{kind}.png")
-        if write_picture(picture, kind, runs, lookup.definitions.groups):
+        if report.draw(picture, kind, runs, lookup.definitions.groups):
             pictures.append(f"![{experiments.title}]({picture.name})\n")
     said = dict.fromkeys((experiments.note, *report.remarks, *_remarks(report)))
     notes = [f"{note}\n" for note in said if note]
@@ -99,7 +105,7 @@ def _sections(report: Report, lookup: Lookup, tables: Sequence[Filled], names: i
         pictures = []
         for kind in table.pictures:
             picture = report.path.with_name(f"{report.path.name}-{kind}-{_slug(table, shown)}.png")
-            if write_picture(picture, kind, shown, lookup.definitions.groups):
+            if report.draw(picture, kind, shown, lookup.definitions.groups):
                 pictures.append(picture)
         here = part.conditions.replace("{data}", shown[0].data.replace("_", "-"))
         yield Section(title, here, body, pictures, note, empty_cells(cells))
@@ -141,6 +147,8 @@ def _network_text(run: RunResults) -> str:
     if run.pretraining is None:
         return ""
     crops = "multi-crop" if run.pretraining.multi_crop else "two crops"
+    if any("pretrain.local_crops" in result.row.settings for result in run.rows):
+        crops = f"{crops} where the row says no other"
     epochs = f"{run.pretraining.epochs} epoch{'' if run.pretraining.epochs == 1 else 's'}"
     transfer = f"transfer to {run.target}, val split."
     return f"{run.pretraining.architecture}, {epochs} on {run.data}, {crops}; {transfer}"

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline_lib.experiments.definitions import Row, Table
@@ -24,6 +25,7 @@ class RowResult:
         runs: By seed, values by ``FILE.KEY``; seeds that have not run are absent.
         reason: Why it was not run; empty where it was.
         collapsed: Seeds whose pretraining collapsed.
+        places: Where artifacts of the first seed lie, by their paths in ``dvc.yaml``; kept for pictures of them.
     """
 
     row: Row
@@ -31,6 +33,7 @@ class RowResult:
     runs: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     reason: str = ""
     collapsed: list[int] = field(default_factory=list)
+    places: Mapping[Path, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -254,10 +254,13 @@ def _oddities(cells: Sequence[Cell]) -> list[str]:
 
 
 def _gains(cells: Sequence[Cell]) -> list[str]:
-    """A line a row, and one for what it gains over the row that it is compared with; only what was measured."""
+    """A line a row, and one for what it gains over the row that it is compared with.
+
+    Measures that no row has are left out, and rows without a value of ours or of the thesis.
+    """
     measured = {cell.measure for cell in cells if cell.summary}
     rows = [[cell for cell in row if cell.measure in measured] for row in _by_row(cells).values()]
-    rows = [row for row in rows if any(cell.summary for cell in row)]
+    rows = [row for row in rows if any(cell.summary or cell.published for cell in row)]
     if not rows:
         return []
     printed = any(cell.published for row in rows for cell in row)

@@ -126,6 +126,16 @@ def _check_names(params: Params) -> None:
                 raise UserError(f"params.yaml: {key} = {list(chosen)}: {name!r} is not one of {', '.join(known)}")
 
 
+def _check_batches(params: Params) -> None:
+    parts = params.pretrain.accumulate
+    for method in METHODS:
+        batch = params.method_settings(method).batch_size
+        if batch is not None and batch % parts:
+            raise UserError(
+                f"params.yaml: {method}.batch_size = {batch}: must be a multiple of pretrain.accumulate = {parts}"
+            )
+
+
 def _changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Set values by their dotted keys; a section that is not there is made, for the check to refuse it by name."""
     for key, value in changes.items():
@@ -165,4 +175,5 @@ def load_params(path: Path = Path("params.yaml"), changes: Mapping[str, Any] | N
     _changed(raw, changes or {})
     params = _validated(Params, raw)
     _check_names(params)
+    _check_batches(params)
     return params

@@ -1,4 +1,4 @@
-"""Presets: named sets of ``params.yaml`` values, each of which may extend another (``conf/presets.yaml``).
+"""Presets: named sets of ``params.yaml`` values, each of which may extend others (``conf/presets.yaml``).
 
 A preset that is named after a paper says of every key of the sections that it ``decides`` either a value or why it
 needs none, so that a default of this project never stands in for what a paper says.
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.settings import Names, Settings
+from pipeline_lib.base.settings import Settings
 from pipeline_lib.base.yaml_files import first_complaint, read_yaml, unknown_name
 from pipeline_lib.params.explanations import key_names
 from pipeline_lib.params.params import Params
 
 PRESETS = Path("conf/presets.yaml")
+NamesOrNone = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class Preset(Settings):
@@ -27,17 +28,25 @@ class Preset(Settings):
 
     Attributes:
         describe: One line for the list of presets.
-        extends: Preset whose settings come first.
+        extends: Preset, or several, whose settings come first; of two that set a key the later one counts.
+        stages: Stages of dvc.yaml that a run with this preset is for, with all that leads to them; empty: those of what
+            it extends, or else all.
         decides: Sections of ``params.yaml`` all of whose keys this preset and those that it extends set or waive.
         settings: Values by dotted key of ``params.yaml``.
         waived: Keys that need no value here, by dotted key: the reason. A preset that extends this one may set them.
     """
 
     describe: str
-    extends: str | None = None
-    decides: Names = ()
+    extends: NamesOrNone = ()
+    stages: NamesOrNone = ()
+    decides: NamesOrNone = ()
     settings: dict[str, Any] = Field(default_factory=dict)
     waived: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+
+    @field_validator("extends", mode="before")
+    @classmethod
+    def _one_name_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Presets:
         """
         settings: dict[str, Any] = {}
         for name in names:
-            for link in reversed(self.chain(name)):
+            for link in self.lineage(name):
                 settings |= self.by_name[link].settings
         return settings
 
@@ -78,7 +87,7 @@ class Presets:
         """
         waived: dict[str, str] = {}
         settings: dict[str, Any] = {}
-        for link in reversed(self.chain(name)):
+        for link in self.lineage(name):
             preset = self.by_name[link]
             settings |= preset.settings
             for key in preset.waived:
@@ -89,9 +98,7 @@ class Presets:
 
     def decides(self, name: str) -> tuple[str, ...]:
         """Sections all of whose keys a preset sets or waives, with those that it extends, outermost first."""
-        return tuple(
-            dict.fromkeys(section for link in reversed(self.chain(name)) for section in self.by_name[link].decides)
-        )
+        return tuple(dict.fromkeys(section for link in self.lineage(name) for section in self.by_name[link].decides))
 
     def undecided(self, name: str) -> list[str]:
         """Keys that a preset owes a value or a reason.
@@ -106,23 +113,40 @@ class Presets:
         decided = {*self.settings([name]), *self.waived(name)}
         return [key for key in key_names(Params) if key.split(".")[0] in sections and key not in decided]
 
-    def chain(self, name: str) -> list[str]:
-        """The preset and those that it extends, outermost last.
+    def stages(self, names: Sequence[str]) -> list[str]:
+        """Stages that a run with some presets is for.
+
+        Args:
+            names: Presets.
+
+        Returns:
+            Those of all presets that name any, each once; none where no preset does: all stages.
+        """
+        found: dict[str, None] = {}
+        for name in names:
+            named = [self.by_name[link].stages for link in self.lineage(name) if self.by_name[link].stages]
+            found |= dict.fromkeys(named[-1] if named else ())
+        return list(found)
+
+    def lineage(self, name: str, above: tuple[str, ...] = ()) -> list[str]:
+        """The preset after those that it extends, each once and as early as one of them needs it.
+
+        Args:
+            name: A preset.
+            above: Those that led to it, for the message of a circle.
 
         Raises:
             UserError: A name is unknown, or presets extend each other in a circle.
         """
-        chain: list[str] = []
-        current: str | None = name
-        while current is not None:
-            if current not in self.by_name:
-                where = "preset" if not chain else f"preset {chain[-1]}: extends"
-                raise UserError(f"{where} {current}: {unknown_name(current, self.by_name)}")
-            if current in chain:
-                raise UserError(f"preset {name}: {' extends '.join([*chain, current])}: a circle")
-            chain.append(current)
-            current = self.by_name[current].extends
-        return chain
+        if name not in self.by_name:
+            where = "preset" if not above else f"preset {above[-1]}: extends"
+            raise UserError(f"{where} {name}: {unknown_name(name, self.by_name)}")
+        if name in above:
+            raise UserError(f"preset {above[0]}: {' extends '.join([*above, name])}: a circle")
+        found: dict[str, None] = {}
+        for parent in self.by_name[name].extends:
+            found |= dict.fromkeys(self.lineage(parent, (*above, name)))
+        return [*found, name]
 
 
 def load_presets(path: Path = PRESETS) -> Presets:

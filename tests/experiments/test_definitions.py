@@ -36,7 +36,7 @@ def test_every_row_is_possible_and_sets_keys_that_params_has(name, row):
 def test_the_sets_make_every_table_and_picture_of_the_experiments():
     named = {table for chosen in DEFINITIONS.sets.values() for part in chosen.tables for table in part.published}
     assert named >= {f"6.{number}" for number in range(1, 20)}
-    assert named >= {"4.1", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8"}
+    assert named >= {"4.1", "4.2", "4.3", "4.4", "4.5", "4.6", "4.7", "4.8"}
     assert {"Figure 6.1", "Figure 6.2"} <= named
     assert {kind for chosen in DEFINITIONS.sets.values() for kind in chosen.pictures} >= {
         "cluster_use",
@@ -178,12 +178,27 @@ def test_every_table_of_starts_finds_its_published_rows():
     assert weights == {value.setting for value in PUBLISHED.values if value.table == "4.6"}
 
 
+CROPS = {"4.1": "seeds", "4.3": "seeds", "4.4": "seeds", "4.5": "seeds", "4.8": "tokencut", "4.2": "pretraining_data"}
+
+
+@pytest.mark.parametrize("number", list(CROPS))
+def test_every_row_that_the_thesis_prints_is_one_of_ours(number):
+    chosen = DEFINITIONS.set_named(CROPS[number])
+    ours = set()
+    for row in chosen.filled_rows():
+        pretrained = row.start.endswith(("-baseline", "-segins")) or row.setting
+        crops = ("yes" if row.settings.get("pretrain.local_crops") else "no") if pretrained else ""
+        ours.add((row.published, crops, row.setting))
+    printed = {(cell.method, cell.multi_crop, cell.setting) for cell in PUBLISHED.values if cell.table == number}
+    assert printed <= ours
+
+
 def test_rows_carry_the_method():
     rows = DEFINITIONS.set_named("lambda").filled_rows("simsiam")
     assert rows[0].start == "simsiam-baseline"
     assert rows[0].published == "SegIns (SimSiam)"
     assert {row.start for row in rows[1:]} == {"simsiam-segins"}
-    assert [row.name for row in DEFINITIONS.set_named("seeds").filled_rows()][-1] == "SegIns (MoCo-V2)"
+    assert [row.name for row in DEFINITIONS.set_named("seeds").filled_rows()][-1] == "SegIns (MoCo-V2), multi-crop"
 
 
 def test_tables_of_measures_show_gains_unless_they_say_no():

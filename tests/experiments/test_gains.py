@@ -83,6 +83,22 @@ def test_published_values_have_as_many_crops_as_ours_and_gains_never_mix_them(ro
     assert segins.published_effect is None
 
 
+def test_a_row_has_the_crops_of_its_own_settings(rows):
+    rows[0].settings = {"pretrain.local_crops": 4}
+    base, segins = cells(*rows)
+    assert (base.published.value, segins.published.value) == ("54.6", "55.4")
+    assert segins.published_effect is None
+    rows[0].settings = {"pretrain.local_crops": 0}
+    assert cells(*rows, multi_crop=True)[0].published.value == "53.7"
+
+
+def test_a_row_that_was_not_run_keeps_the_value_of_the_thesis(rows):
+    rows[0] = RowResult(BASE, reason="weights: not found")
+    run = run_of(*rows)
+    text = table_markdown(DETECTION, cells_of(DETECTION, run, LOOKUP), LOOKUP, run)
+    assert "| MoCo-V2 | – | 53.7 (two crops) |" in text.splitlines()
+
+
 def test_measures_of_another_metric_make_no_table(rows):
     run = run_of(*rows, metric="coco")
     assert table_markdown(DETECTION, cells_of(DETECTION, run, LOOKUP), LOOKUP, run) == ""

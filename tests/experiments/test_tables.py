@@ -214,7 +214,7 @@ def test_a_line_ends_with_the_gain_of_the_last_row_beside_the_printed_one(tmp_pa
 
 def test_differences_without_a_printed_one_are_of_one_backbone(lookup):
     table = Table(title="t", groups=["best_head"], published=["6.9"], effect="row_before")
-    pair = (Row(name="b", published="+ BN"), Row(name="a", published="+ Feat"))
+    pair = (RowResult(Row(name="b", published="+ BN")), RowResult(Row(name="a", published="+ Feat")))
     group = lookup.definitions.groups["best_head"]
     found = lookup.difference(table, pair, (group, group), "acc", RunResults("digits", [], "pixels"))
     assert found == pytest.approx(81.86 - 79.82)

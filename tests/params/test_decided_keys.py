@@ -14,7 +14,7 @@ PRESETS = load_presets(ROOT / "conf/presets.yaml")
 UCLS = ("extract", "features", "knn", "train_heads", "assign", "consensus", "self_train", "bounds")
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS.by_name if "thesis" in PRESETS.chain(name)])
+@pytest.mark.parametrize("name", [name for name in PRESETS.by_name if "thesis" in PRESETS.lineage(name)])
 def test_the_presets_of_the_thesis_decide_all_that_ucls_is_made_of(name):
     assert PRESETS.decides(name) == UCLS
 

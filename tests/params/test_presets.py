@@ -113,6 +113,17 @@ def test_wrong_names_and_settings_are_refused_in_one_line(monkeypatch, names, se
     assert "\n" not in str(caught.value)
 
 
+def test_the_command_asks_for_the_stages_that_presets_are_for(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert command(["thesis-table-4.1"], [], [])[-1] == "linear_eval"
+    assert command(["thesis-table-4.1", "thesis-table-4.5", "fast"], [], ["--queue"])[-3:] == [
+        "--queue",
+        "linear_eval",
+        "segmentation",
+    ]
+    assert "=" in command(["fast"], [], [])[-1]
+
+
 def test_arguments_for_dvc_are_split_as_a_shell_does():
     assert dvc_arguments('--queue --name "a b"') == ["--queue", "--name", "a b"]
     with pytest.raises(UserError, match="--dvc '\"x': No closing quotation"):
@@ -135,6 +146,22 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as caught:
         load_presets(path)
     assert "\n" not in str(caught.value)
+
+
+def test_several_parents_count_in_their_order_and_what_they_share_comes_first(tmp_path):
+    path = tmp_path / "presets.yaml"
+    path.write_text(
+        "base: {describe: x, settings: {a: 0, b: 0, c: 0}, stages: [knn]}\n"
+        "left: {describe: x, extends: base, settings: {a: 1, b: 1}}\n"
+        "right: {describe: x, extends: [base], settings: {b: 2}, stages: [bounds]}\n"
+        "both: {describe: x, extends: [left, right], settings: {d: 3}}\n"
+        "own: {describe: x, extends: both, stages: [assign, knn]}\n"
+    )
+    presets = load_presets(path)
+    assert presets.settings(["both"]) == {"a": 1, "b": 2, "c": 0, "d": 3}
+    assert presets.stages(["left"]) == ["knn"]
+    assert presets.stages(["both"]) == ["bounds"]
+    assert presets.stages(["left", "own"]) == ["knn", "assign"]
 
 
 def test_a_circle_and_an_unknown_base_are_refused(tmp_path):

@@ -100,7 +100,7 @@ def test_contracam_writes_masks_metrics_and_picture(workspace: Path, repository:
         "iou_with_masks": round(truth, 4),
     }
     with Image.open(workspace / "reports/segins-scenes/masks-moco.png") as picture:
-        assert picture.width == 916
+        assert picture.width == 1132
     assert "masks@scenes-moco: 9 images" in capsys.readouterr().out
 
 

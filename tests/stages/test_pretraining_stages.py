@@ -148,7 +148,14 @@ def test_masks_of_other_images_are_refused(place, repository):
 def test_a_queue_that_batches_do_not_fill_is_refused(place, repository):
     set_param(place, "moco", "queue", 30)
     complaint = run(place, repository, "pretrain_baseline", "--method", "moco", fails=True)
-    assert complaint == "error: moco.queue = 30: must be a multiple of pretrain.batch_size = 8\n"
+    assert complaint == "error: moco.queue = 30: must be a multiple of the batch of 8\n"
+
+
+def test_a_method_is_trained_with_its_own_batch(place, repository):
+    set_param(place, "moco", "batch_size", 24)
+    set_param(place, "moco", "queue", 36)
+    said = run(place, repository, "pretrain_baseline", "--method", "moco", fails=True)
+    assert said.splitlines()[-1].endswith("moco.queue = 36: must be a multiple of the batch of 24")
 
 
 def test_a_finished_pretraining_is_taken_from_its_file(place, repository):

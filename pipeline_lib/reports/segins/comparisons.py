@@ -8,20 +8,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline_lib.artifacts.detections import DetectionRun
-from pipeline_lib.artifacts.objects import Objects
+from pipeline_lib.artifacts.detections import DetectionRun, Detections
+from pipeline_lib.artifacts.objects import ImageObjects, Objects
 from pipeline_lib.artifacts.segmentations import Segmentations
-from pipeline_lib.experiments.measures import start_title
-from pipeline_lib.reports.segins.pictures import (
-    DRAWN,
-    SHOWN,
-    Boxes,
-    boxes_tile,
-    classes_tile,
-    write_comparison,
-)
+from pipeline_lib.experiments.measures import pretraining_of, start_title
+from pipeline_lib.reports.segins.pictures import SHOWN, Instances, classes_tile, instances_tile, write_comparison
 
 Read = Callable[[int], Image.Image]
+
+SCORE = 0.5
+"""Score from which detections are drawn."""
+
+DETECTION_TILE = 176
+"""Side of a tile with detections, pixels."""
+
+_FEW = 0.25
+"""Share of the true objects below which so few detections reach ``SCORE`` that a lower score is drawn from."""
 
 
 def spread(ids: Sequence[int]) -> list[int]:
@@ -33,33 +35,71 @@ def spread(ids: Sequence[int]) -> list[int]:
 
 
 def write_detections(path: Path, runs: Mapping[str, DetectionRun], objects: Objects, read: Read) -> None:
-    """Draw each image's ``DRAWN`` surest detections beside the truth.
+    """Draw detections with their masks: for each method the baseline, SegIns and the truth, as in Figure 4.1.
 
     Args:
         path: The PNG file.
-        runs: Detections by start, at least one.
+        runs: Detections by start, at least one. Where no method has both, all stand in one row before the truth.
         objects: The truth.
         read: An image by its id.
     """
     names = next(iter(runs.values())).class_names
     found = {start: run.detections() for start, run in runs.items()}
     ids = spread(next(iter(found.values())).images.tolist())
-    columns: dict[str, list[Image.Image]] = {}
-    for start, detections in found.items():
-        columns[start_title(start)] = []
-        for image_id in ids:
-            rows = detections.rows(image_id)[:DRAWN].tolist()
-            labels = [int(detections.labels[row]) for row in rows]
-            texts = tuple(
-                f"{names[label]} {detections.scores[row]:.2f}" for row, label in zip(rows, labels, strict=True)
-            )
-            columns[start_title(start)].append(boxes_tile(read(image_id), Boxes(detections.boxes[rows], texts), labels))
-    columns["truth"] = []
-    for image_id in ids:
-        true = objects.of(image_id)
-        texts = tuple(names[label] for label in true.labels.tolist())
-        columns["truth"].append(boxes_tile(read(image_id), Boxes(true.boxes, texts), true.labels.tolist()))
-    write_comparison(path, f"The {DRAWN} surest detections of each image, with their scores", columns)
+    true = {image_id: objects.of(image_id) for image_id in ids}
+    blocks = compared(list(found))
+    score = drawn_score(found, true, [start for starts in blocks for start in starts])
+    truth = [instances_tile(read(image_id), _true(true[image_id], names), DETECTION_TILE) for image_id in ids]
+
+    def column(detections: Detections) -> list[Image.Image]:
+        shown = ((image_id, _detected(detections, image_id, score, names)) for image_id in ids)
+        return [instances_tile(read(image_id), instances, DETECTION_TILE) for image_id, instances in shown]
+
+    tiles = [{start_title(start): column(found[start]) for start in starts} | {"truth": truth} for starts in blocks]
+    why = "" if score == SCORE else f": too few reach {SCORE:g}"
+    write_comparison(path, f"Detections with a score from {score:.2f}{why}", tiles, DETECTION_TILE)
+
+
+def compared(starts: Sequence[str]) -> list[list[str]]:
+    """Starts that stand side by side: baseline and SegIns of each method; all where no method has both."""
+    methods = dict.fromkeys(method for method, _ in map(pretraining_of, starts) if method)
+    pairs = [[f"{method}-baseline", f"{method}-segins"] for method in methods]
+    return [pair for pair in pairs if set(pair) <= set(starts)] or [list(starts)]
+
+
+def drawn_score(found: Mapping[str, Detections], true: Mapping[int, ImageObjects], starts: Sequence[str]) -> float:
+    """Score from which detections are drawn, the same for all starts.
+
+    Args:
+        found: Detections by start.
+        true: The true objects of the images that are drawn, by id.
+        starts: Starts that are drawn.
+
+    Returns:
+        ``SCORE``; where far fewer detections have it than there are objects, as after a short training, the score from
+        which the starts together have as many detections as objects.
+    """
+    wanted = len(starts) * sum(len(objects.labels) for objects in true.values())
+    scores = [found[start].scores[np.isin(found[start].ids, list(true))] for start in starts]
+    falling = np.sort(np.concatenate(scores))[::-1]
+    if not len(falling) or wanted == 0 or (falling >= SCORE).sum() >= _FEW * wanted:
+        return SCORE
+    return min(SCORE, float(falling[min(wanted, len(falling)) - 1]))
+
+
+def _detected(detections: Detections, image_id: int, score: float, names: Sequence[str]) -> Instances:
+    # Less sure ones first, so that the surest are drawn on top.
+    rows = [row for row in detections.rows(image_id).tolist() if detections.scores[row] >= score][::-1]
+    labels = [int(detections.labels[row]) for row in rows]
+    texts = [f"{names[label]} {detections.scores[row]:.2f}" for row, label in zip(rows, labels, strict=True)]
+    masks = None if detections.masks is None else [detections.mask(row) for row in rows]
+    return Instances(detections.boxes[rows], labels, texts, masks)
+
+
+def _true(objects: ImageObjects, names: Sequence[str]) -> Instances:
+    labels = objects.labels.tolist()
+    masks = None if objects.masks is None else list(objects.masks)
+    return Instances(objects.boxes, labels, [names[label] for label in labels], masks)
 
 
 def write_segmentations(path: Path, runs: Mapping[str, Segmentations], mode: str, objects: Objects, read: Read) -> None:
@@ -79,4 +119,4 @@ def write_segmentations(path: Path, runs: Mapping[str, Segmentations], mode: str
     }
     truth = [(image_id, objects.segmentation(image_id)) for image_id in ids]
     columns["truth"] = [classes_tile(read(image_id), found) for image_id, found in truth if found is not None]
-    write_comparison(path, f"Segmentations, {mode.replace('_', '-')}", columns)
+    write_comparison(path, f"Segmentations, {mode.replace('_', '-')}", [columns])

@@ -1,4 +1,7 @@
-"""A picture of pseudo-masks: images with their soft map, the mask cut out of it, and the truth where there is one."""
+"""A picture of pseudo-masks: images with their soft map, their mask, and the truth where there is one.
+
+The mask stands there as black and white (thesis Figure 4.2) and cut out of the image.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _SPACE = 4
 _GAP = 24
 _HEADER = 66
 _COLUMNS = 2
-_TITLES = ("image", "soft map", "mask", "truth")
+_TITLES = ("image", "soft map", "mask", "cut out", "truth")
 _OUTLINE = (255, 60, 60)
 
 
@@ -87,9 +90,15 @@ def _tiles(sample: MaskSample) -> list[Image.Image]:
     grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]  # (h, w, 1)
     soft = Image.fromarray(sample.soft).resize(size, Image.Resampling.BILINEAR)
     heat = colormaps["viridis"](np.clip(np.asarray(soft), 0, 1))[..., :3] * 255  # (h, w, 3)
-    mask = _resized(sample.mask, size)[..., None]
+    mask = _resized(sample.mask, size)
     faded = 255 - (255 - grey) * 0.2
-    return [image, _picture(0.35 * grey + 0.65 * heat), _picture(np.where(mask, pixels, faded)), _truth(sample, image)]
+    return [
+        image,
+        _picture(0.35 * grey + 0.65 * heat),
+        Image.fromarray(mask).convert("RGB"),
+        _picture(np.where(mask[..., None], pixels, faded)),
+        _truth(sample, image),
+    ]
 
 
 def _truth(sample: MaskSample, image: Image.Image) -> Image.Image:

@@ -39,10 +39,10 @@ class BatchOrder:
 
     def __init__(self, count: int, batch_size: int, accumulate: int, seed: int, rank: int, processes: int) -> None:
         if count < batch_size:
-            raise UserError(f"pretrain.batch_size = {batch_size}: at most the {count} training images")
+            raise UserError(f"batch_size = {batch_size} of the pretraining: at most the {count} training images")
         if batch_size // accumulate % processes:
             raise UserError(
-                f"pretrain.batch_size = {batch_size}: with accumulate = {accumulate} it must be a multiple of "
+                f"batch_size = {batch_size} of the pretraining: with accumulate = {accumulate} a multiple of "
                 f"{accumulate * processes} for {processes} processes"
             )
         self.steps = count // batch_size

@@ -19,11 +19,14 @@ class MethodSettings(Settings):
         learning_rate: Rate for a batch of 256.
         momentum: Momentum of SGD.
         weight_decay: Weight decay of SGD.
+        batch_size: Images a step in place of ``pretrain.batch_size``, so that methods with other batches are trained
+            side by side; null: that one.
     """
 
     learning_rate: Annotated[float, Field(gt=0)]
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    batch_size: Annotated[int, Field(ge=2)] | None = None
 
     @property
     def finished(self) -> str | None:

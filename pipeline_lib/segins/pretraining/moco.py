@@ -108,9 +108,7 @@ class MoCo(Method[MocoSettings]):
             UserError: The queue's length is no multiple of the batch size, or a part of a batch cannot be split.
         """
         if settings.queue % setup.batch_size:
-            raise UserError(
-                f"moco.queue = {settings.queue}: must be a multiple of pretrain.batch_size = {setup.batch_size}"
-            )
+            raise UserError(f"moco.queue = {settings.queue}: must be a multiple of the batch of {setup.batch_size}")
         share = setup.batch_size // setup.accumulate // setup.processes
         groups = max(1, settings.splits // setup.processes)
         if share % groups or share // groups < 2:

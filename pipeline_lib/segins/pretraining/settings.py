@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline_lib.base.settings import Count, Natural, PrecisionName, Settings
-from pipeline_lib.segins.pretraining.methods import METHODS
+from pipeline_lib.segins.pretraining.methods import METHODS, MethodSettings
 
 Scale = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]], Field(strict=False)]
 
@@ -23,7 +23,7 @@ class PretrainSettings(Settings):
         local_size: Side of the local crops, pixels (96).
         local_scale: Their area as a share of the image.
         epochs: Passes over the training images (500 in the thesis).
-        batch_size: Images a step, over all processes and accumulated parts.
+        batch_size: Images a step, over all processes and accumulated parts, of methods that have no batch of their own.
         precision: ``bfloat16`` runs convolutions and matrix products in it.
         monitor_every: Epochs between two entries of the history: losses, spread of embeddings, k-NN accuracy.
         accumulate: Parts that a batch is worked off in.
@@ -52,6 +52,10 @@ class PretrainSettings(Settings):
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size = {self.batch_size}: must be a multiple of accumulate = {self.accumulate}")
         return self
+
+    def for_method(self, own: MethodSettings) -> PretrainSettings:
+        """These settings with the batch of a method, where it has one of its own."""
+        return self if own.batch_size is None else self.model_copy(update={"batch_size": own.batch_size})
 
 
 class SegInsSettings(Settings):

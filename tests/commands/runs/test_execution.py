@@ -1,5 +1,8 @@
 """Rows of a set are made seed by seed; what cannot be run is left out with the reason."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from pipeline_lib.base.errors import MissingFileError, UserError
@@ -89,6 +92,44 @@ def test_a_refused_row_is_left_out_and_the_others_go_on(toy, capsys):
     toy.tell(refused={"pretrain_baseline-moco": "no images"})
     with pytest.raises(UserError, match="no images"):
         run(toy.execution(STARTS, single={"pretrain.epochs": 3}))
+
+
+def test_a_start_whose_file_is_not_there_has_an_explained_row_and_is_no_failure(toy):
+    table = {"title": "T", "measures": ["top1"]}
+    body = {"title": "T", "rows": [{"start": "supervised"}, {"start": "random"}], "tables": [table]}
+    sets = {"sets": {"set": body}}
+    execution = toy.execution(sets)
+    run(execution)
+    missing, random = rows(execution)
+    assert missing.reason == "checkpoints.supervised.path = weights/resnet50.pth: not found"
+    assert random.runs[0]["linear_eval.top1"] == 0.05
+    assert execution.refused == {}
+    (toy.folder / "weights").mkdir()
+    (toy.folder / "weights/resnet50.pth").touch()
+    execution = toy.execution(sets)
+    run(execution)
+    assert [row.reason for row in rows(execution)] == ["", ""]
+
+
+def test_a_set_with_pictures_of_artifacts_knows_where_those_of_the_first_seed_lie(toy):
+    body = STARTS["sets"]["set"]
+    plain = toy.execution(STARTS, rows=("base",))
+    run(plain)
+    assert rows(plain)[0].places == {}
+    execution = toy.execution({"sets": {"set": body | {"pictures": ["masks"]}}}, rows=("base", "one"))
+    run(execution)
+    place = rows(execution)[1].places[Path("data/masks/scenes/moco")]
+    assert json.loads((place / "meta.json").read_text()) == {"source": "contracam"}
+    assert place.is_relative_to(toy.scratch)
+
+
+def test_a_trial_beside_a_long_pretraining_is_told(toy):
+    long = {"pretrain.epochs": 500, "pretrain.global_size": 224, "masks.image_size": 224}
+    execution = toy.execution(STARTS, presets=long)
+    assert [remark.partition(" = ")[0] for remark in execution.remarks] == [
+        "Beware: linear_eval.image_size",
+        "Beware: detection.iterations",
+    ]
 
 
 def test_rows_and_evaluations_can_be_chosen(toy):

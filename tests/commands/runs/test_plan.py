@@ -102,13 +102,46 @@ def test_a_preset_may_set_what_the_rows_vary(plan):
 
 
 def test_starts_that_the_suite_lacks_are_left_out(plan):
+    changes = {"segins_suite.method": ["simsiam"], "segins_suite.start": ["random", "simsiam-baseline"]}
+    [part] = plan("seeds", presets=changes)
+    assert part.runs[0].gaps == {
+        name: f"{start} is not in segins_suite"
+        for start, name in (
+            ("moco-baseline", "MoCo-V2"),
+            ("moco-segins", "SegIns (MoCo-V2)"),
+            ("moco-baseline", "MoCo-V2, multi-crop"),
+            ("moco-segins", "SegIns (MoCo-V2), multi-crop"),
+        )
+    }
+    assert "MoCo-V2" not in [planned.row.name for planned in part.runs[0].rows]
+
+
+def test_starts_that_rows_name_are_given_whatever_the_suite_repeats(plan):
     [part] = plan("seeds")
-    assert part.runs[0].gaps == {"supervised": "supervised is not in segins_suite"}
-    assert "supervised" not in [planned.row.name for planned in part.runs[0].rows]
-    [part] = plan("seeds", presets={"segins_suite.given": ["random", "supervised"]})
     assert part.runs[0].gaps == {}
-    # Every start that there is can be run, whatever the suite would repeat.
-    assert "supervised" in part.runs[0].params.segins_suite.start
+    suite = part.runs[0].params.segins_suite
+    assert suite.given == ("random", "supervised")
+    assert suite.start == (*suite.given, *suite.pretrained())
+
+
+def test_a_row_may_have_some_evaluations_only(plan, definitions):
+    [part] = plan("pretraining_data", only=("linear_eval", "detection"))
+    rows = {planned.row.name: planned.row for planned in part.runs[0].rows}
+    found = {
+        name: {key.split(".")[0] for _, keys in part.metrics(definitions, row, {}) for key in keys}
+        for name, row in rows.items()
+    }
+    assert found["MoCo-V2, ImageNet"] == {"detection"}
+    assert found["MoCo-V2, ImageNet-100"] == {"detection", "linear_eval"}
+
+
+def test_two_crops_and_multi_crop_stand_side_by_side(plan):
+    [part] = plan("seeds")
+    run = part.runs[0]
+    params = {planned.row.name: row_params(run, planned).pretrain for planned in run.rows}
+    assert params["SegIns (MoCo-V2), multi-crop"].local_crops == 4
+    assert params["SegIns (MoCo-V2)"].local_crops == 0
+    assert params["SegIns (MoCo-V2), multi-crop"] == params["SimSiam, multi-crop"]
 
 
 def test_rows_tables_and_evaluations_can_be_chosen(plan, definitions):

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from pipeline_lib.experiments.published import load_published
+from pipeline_lib.reports.drawing.palettes import class_colour
 from pipeline_lib.reports.segins.page import Picture, SegInsFacts, mask_rows, segins_page, tiles
-from pipeline_lib.reports.segins.pictures import Boxes, boxes_tile, classes_tile, write_comparison
+from pipeline_lib.reports.segins.pictures import Instances, classes_tile, instances_tile, write_comparison
 from pipeline_lib.reports.segins.pretrainings import pretraining_panels
 from pipeline_lib.reports.segins.tables import thesis_tables
 from tests.reports.devtools import Browser, chromium
@@ -40,11 +41,12 @@ def facts(tmp_path_factory, repository):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), dtype=np.uint8))
     classes = np.zeros((40, 60), dtype=np.uint8)
     classes[10:20, 10:30] = 3
+    box = np.array([[1, 2, 30, 20]], dtype=np.float32)
     tiles = {
-        "random": [boxes_tile(image, Boxes(np.array([[1, 2, 30, 20]], dtype=np.float32), ("cat 0.9",)), [0])],
+        "random": [instances_tile(image, Instances(box, [0], ["cat 0.9"]))],
         "truth": [classes_tile(image, classes)],
     }
-    write_comparison(folder / "detections.png", "Detections", tiles)
+    write_comparison(folder / "detections.png", "Detections", [tiles])
     measures = {"random": {"top1": 0.1, "ap": 0.0}, "moco-baseline": {"top1": 0.2}, "moco-segins": {"top1": 0.3}}
     histories = {"moco-baseline": HISTORY, "moco-segins": HISTORY, "simsiam-baseline": []}
     return SegInsFacts(
@@ -110,7 +112,8 @@ def test_headline_is_the_gain_in_the_main_measures():
 
 def test_box_and_classes_are_drawn_where_they_are():
     image = Image.new("RGB", (60, 40), "black")
-    tile = np.asarray(boxes_tile(image, Boxes(np.array([[10, 10, 30, 20]], dtype=np.float32), ("",)), [0]))
+    box = np.array([[10, 10, 30, 20]], dtype=np.float32)
+    tile = np.asarray(instances_tile(image, Instances(box, [0], [""])))
     lit = np.argwhere(tile.sum(axis=2) > 0)
     scale = tile.shape[1] / 60
     np.testing.assert_allclose(lit.min(axis=0), [10 * scale, 10 * scale], atol=2)
@@ -120,6 +123,21 @@ def test_box_and_classes_are_drawn_where_they_are():
     pixels = np.asarray(classes_tile(image, classes)).astype(int)
     coloured = np.argwhere(np.ptp(pixels, axis=2) > 20)
     np.testing.assert_allclose(coloured.min(axis=0), [10 * scale, 10 * scale], atol=2)
+
+
+def test_a_mask_is_drawn_in_the_colour_of_its_class_and_a_box_alone_is_empty():
+    image = Image.new("RGB", (60, 40), "black")
+    box = np.array([[10, 10, 30, 20]], dtype=np.float32)
+    mask = np.zeros((40, 60), dtype=bool)
+    mask[12:18, 12:28] = True
+    with_mask = np.asarray(instances_tile(image, Instances(box, [2], [""], [mask]), 60)).astype(int)
+    without = np.asarray(instances_tile(image, Instances(box, [2], [""]), 60)).astype(int)
+    assert without[15, 20].tolist() == [0, 0, 0]
+    np.testing.assert_allclose(with_mask[15, 20], np.asarray(class_colour(2)) / 2, atol=1)
+    assert with_mask[12, 20].tolist() == list(class_colour(2))
+    changed = np.argwhere((with_mask != without).any(axis=2))
+    assert changed.min(axis=0).tolist() == [12, 12]
+    assert changed.max(axis=0).tolist() == [17, 27]
 
 
 @pytest.mark.slow

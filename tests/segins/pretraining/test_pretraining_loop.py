@@ -115,7 +115,7 @@ def test_brightness_is_found_by_its_neighbours(tmp_path):
 
 def test_too_large_a_batch_is_refused(tmp_path):
     write_images(tmp_path)
-    with pytest.raises(UserError, match=r"pretrain.batch_size = 32: at most the 24 training images"):
+    with pytest.raises(UserError, match=r"batch_size = 32 of the pretraining: at most the 24 training images"):
         pretrainer(tmp_path, "moco", batch_size=32)
 
 

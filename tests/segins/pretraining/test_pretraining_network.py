@@ -141,7 +141,7 @@ def test_the_queue_wraps():
 @pytest.mark.parametrize(
     ("changes", "sizes", "complaint"),
     [
-        ({"queue": 100}, (64, 1, 1), "moco.queue = 100: must be a multiple of pretrain.batch_size = 64"),
+        ({"queue": 100}, (64, 1, 1), "moco.queue = 100: must be a multiple of the batch of 64"),
         ({"queue": 64, "splits": 3}, (64, 1, 1), "moco.splits = 3: the 64 images that a process works on at a time"),
         ({"queue": 64, "splits": 8}, (8, 1, 1), "into 8 equal groups of 2 or more"),
     ],
