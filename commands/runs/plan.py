@@ -220,7 +220,7 @@ def _planned_runs(
     bound = Conditions(
         data=choice.data or _last(layer.data for layer in layers) or (),
         backbone=choice.backbone or _last(layer.backbone for layer in layers) or (),
-        target=choice.target or _last(layer.target for layer in layers) or "",
+        target=choice.target or ("" if choice.data else _last(layer.target for layer in layers) or ""),
     )
 
     def settings_on(data: str) -> dict[str, Any]:

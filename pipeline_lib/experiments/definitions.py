@@ -144,11 +144,13 @@ class Included(Conditions):
 
     Attributes:
         set: Name of the other set.
-        tables: Their numbers in the thesis; empty: all that have one.
+        tables: Their numbers in the thesis, or titles; empty: all that have a number.
+        pictures: Pictures below the last of them; ``None``: those of the set.
     """
 
     set: str
     tables: Names = ()
+    pictures: Pictures | None = None
 
 
 class ExperimentSet(Conditions):
@@ -246,23 +248,25 @@ def _with_included(name: str, chosen: ExperimentSet, sets: Mapping[str, Experime
 
 
 def _tables_of(name: str, included: Included, other: ExperimentSet) -> list[Table]:
-    numbers = [number for table in other.tables for number in table.published]
-    for number in included.tables:
-        if number not in numbers:
-            raise ValueError(f"{name}: includes {included.set}: table {number}: {unknown_name(number, numbers)}")
+    known = [known for table in other.tables for known in (*table.published, table.title)]
+    for wanted in included.tables:
+        if wanted not in known:
+            raise ValueError(f"{name}: includes {included.set}: table {wanted}: {unknown_name(wanted, known)}")
     found = []
     for table in other.tables:
-        published = tuple(number for number in table.published if number in (included.tables or numbers))
+        named = not included.tables or table.title in included.tables
+        published = tuple(number for number in table.published if named or number in included.tables)
         if published:
-            change = {
+            own = {
                 "title": ": ".join(dict.fromkeys((other.title, table.title))),
                 "published": published,
                 "rows_of": table.rows_of or included.set,
-                "settings": table.settings | included.settings,
             }
-            found.append(table.model_copy(update=change | {**included.conditions, "settings": change["settings"]}))
+            settings = table.settings | included.settings
+            found.append(table.model_copy(update=own | included.conditions | {"settings": settings}))
     found[0] = found[0].model_copy(update={"note": other.note})
-    found[-1] = found[-1].model_copy(update={"pictures": other.pictures})
+    pictures = other.pictures if included.pictures is None else included.pictures
+    found[-1] = found[-1].model_copy(update={"pictures": pictures})
     return found
 
 

@@ -314,3 +314,14 @@ def test_tables_that_differ_in_what_the_command_line_replaces_are_made_once(plan
     [table] = part.tables
     assert table.published == ("6.12", "6.13", "6.14", "6.15")
     assert len(plan("thesis-chapter-6", only=("6.12", "6.13", "6.14", "6.15"))) == 4
+
+
+def test_a_bound_target_gives_way_to_a_data_set_of_the_command_line(plan, presets):
+    [linear, segmentation] = plan("thesis-chapter-4", only=("4.6",))
+    assert (names(linear), names(segmentation)) == (
+        [("imagenet100_cmc", "", "voc0712")],
+        [("imagenet100_cmc", "", "voc2012_aug")],
+    )
+    trial = presets.settings(["trial"])
+    for part in plan("thesis-chapter-4", only=("4.6",), data=("scenes",), presets=trial):
+        assert names(part) == [("scenes", "", "scenes")]
