@@ -18,7 +18,8 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 NAMING = [page for page in PAGES if page.name != "adding.md"]
 PARAMETERS = read_yaml(ROOT / "params.yaml")
 DECLARED = {key.name for section in sections(Params) for key in section.keys}
-PRESETS = load_presets(ROOT / "conf/presets.yaml").by_name
+ALL_PRESETS = load_presets(ROOT / "conf/presets.yaml")
+PRESETS = ALL_PRESETS.by_name
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -126,6 +127,18 @@ def test_sets_of_experiments_that_are_run_exist(page):
     run = re.findall(r"commands\.experiments ([a-z]\w*)", page.read_text())
     known = read_yaml(ROOT / "conf/experiments.yaml")["sets"] if run else {}
     assert set(run) <= set(known)
+
+
+def test_every_setting_of_the_thesis_has_a_line_that_says_how_it_is_known():
+    named = set(CODE.findall((ROOT / "docs/thesis.md").read_text()))
+    lacking = {
+        key
+        for preset in PRESETS
+        if preset.startswith("thesis")
+        for key in {*ALL_PRESETS.settings([preset]), *ALL_PRESETS.waived(preset)}
+        if not {key, f"{key.rpartition('.')[0]}.*"} & named and not key.startswith(("suite.", "segins_suite."))
+    }
+    assert not lacking
 
 
 def test_every_page_is_led_to_by_another():
