@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from commands.runs.run_names import runs_of_starts, runs_on_data_sets, runs_on_features
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
 from pipeline_lib.experiments.definitions import Conditions, Definitions, ExperimentSet, Method, Row, Table
@@ -151,20 +152,32 @@ def planned_parts(definitions: Definitions, presets: Presets, choice: Choice) ->
     together: dict[str, list[Table]] = {}
     for table in tables:
         together.setdefault(f"{table.rows_of} {table.conditions}", []).append(table)
-    parts, known = [], dict[str, None]()
+    rows_of = {
+        name: _planned_rows(definitions, name, presets, choice)
+        for name in dict.fromkeys(table.rows_of or choice.name for table in tables)
+    }
+    chosen = _chosen_rows(choice.rows, [planned.row.name for rows in rows_of.values() for planned in rows])
+    parts = []
     for first, *others in together.values():
         of = definitions.sets[first.rows_of or choice.name]
-        rows = _planned_rows(definitions, first.rows_of or choice.name, presets, choice)
-        known |= dict.fromkeys(planned.row.name for planned in rows)
-        rows = [planned for planned in rows if not choice.rows or planned.row.name in choice.rows]
+        rows = [p for p in rows_of[first.rows_of or choice.name] if not chosen or p.row.name in chosen]
         if rows:
             layers = [*([of] if first.rows_of else []), experiments, first]
             runs = _planned_runs(rows, layers, presets, choice, of)
             parts.append(PlannedPart((first, *others), tuple(runs), _bound_alone(first, choice), evaluations))
-    for name in choice.rows:
-        if name not in known:
-            raise UserError(f"--rows {name}: {unknown_name(name, known)}")
     return parts
+
+
+def _chosen_rows(pieces: Sequence[str], known: Sequence[str]) -> set[str]:
+    """Names of rows from what stood between commas; a name may have commas itself, and the longest one counts."""
+    found, left = set[str](), list(pieces)
+    while left:
+        lengths = [size for size in range(len(left), 0, -1) if ", ".join(left[:size]) in known]
+        if not lengths:
+            raise UserError(f"--rows {left[0]}: {unknown_name(left[0], dict.fromkeys(known))}")
+        found.add(", ".join(left[: lengths[0]]))
+        left = left[lengths[0] :]
+    return found
 
 
 def _chosen(tables: Sequence[Table], only: Sequence[str]) -> tuple[list[Table], tuple[str, ...]]:
@@ -227,11 +240,11 @@ def _planned_runs(
         return _layered(layers, presets, choice, data)
 
     if of.of_starts:
-        chosen = _runs_of_starts(bound, settings_on, choice)
+        chosen = runs_of_starts(bound, settings_on, stay=bool(choice.data))
     elif of.of == "data_sets":
-        chosen = _runs_on_data_sets(bound, settings_on)
+        chosen = runs_on_data_sets(bound, settings_on)
     else:
-        chosen = _runs_on_features(bound, settings_on)
+        chosen = runs_on_features(bound, settings_on)
     for data, backbone, target, bound_to in chosen:
         changes = bound_to | _given_by_rows(rows, load_params(changes=bound_to))
         params = load_params(changes=changes)
@@ -268,59 +281,3 @@ def _given_by_rows(rows: Sequence[PlannedRow], params: Params) -> dict[str, Any]
 
 def _last(values: Iterable[Any]) -> Any:
     return next((value for value in reversed(list(values)) if value), None)
-
-
-Chosen = tuple[str, str, str, dict[str, Any]]
-"""Data set, backbone, target, and all changes to ``params.yaml`` with the names of the suites."""
-
-SettingsOn = Callable[[str], dict[str, Any]]
-"""Settings for a data set; without one, those that do not depend on it."""
-
-
-def _runs_on_features(bound: Conditions, settings_on: SettingsOn) -> Iterator[Chosen]:
-    """Pairs of data set and backbone, with their settings."""
-    plain = load_params(changes=settings_on(""))
-    sets = bound.data or plain.suite.data
-    _check_known("--data", sets, plain.datasets)
-    for position, data in enumerate(sets):
-        settings = settings_on(data)
-        backbones = bound.backbone or load_params(changes=settings).suite.backbone
-        _check_known("--backbone", backbones, plain.backbones)
-        if len(backbones) not in (1, len(sets)):
-            several = f"one, or one for each of the {len(sets)} data sets"
-            raise UserError(f"--backbone {','.join(backbones)}: allowed: {several}")
-        backbone = backbones[0 if len(backbones) == 1 else position]
-        yield data, backbone, "", settings | {"suite.data": [data], "suite.backbone": [backbone]}
-
-
-def _runs_on_data_sets(bound: Conditions, settings_on: SettingsOn) -> Iterator[Chosen]:
-    """Data sets, with their settings."""
-    plain = load_params(changes=settings_on(""))
-    sets = bound.data or plain.suite.data
-    _check_known("--data", sets, plain.datasets)
-    for data in sets:
-        yield data, "", "", settings_on(data) | {"suite.data": [data]}
-
-
-def _runs_of_starts(bound: Conditions, settings_on: SettingsOn, choice: Choice) -> Iterator[Chosen]:
-    """Data sets of the pretraining with the one that is transferred to, and their settings."""
-    plain = load_params(changes=settings_on(""))
-    for data in bound.data or plain.segins_suite.data[:1]:
-        _check_known("--data", [data], plain.datasets)
-        settings = settings_on(data)
-        suite = load_params(changes=settings).segins_suite
-        target = bound.target or (data if choice.data else suite.target[0])
-        _check_known("--target", [target], plain.datasets)
-        names = {
-            "segins_suite.data": [data],
-            "segins_suite.target": [target],
-            "segins_suite.sets": list(dict.fromkeys([data, target])),
-            "segins_suite.start": [*suite.given, *suite.pretrained()],
-        }
-        yield data, "", target, settings | names
-
-
-def _check_known(option: str, names: Iterable[str], known: Mapping[str, Any]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(f"{option} {name}: {unknown_name(name, known)}")

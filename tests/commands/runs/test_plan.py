@@ -325,3 +325,12 @@ def test_a_bound_target_gives_way_to_a_data_set_of_the_command_line(plan, preset
     trial = presets.settings(["trial"])
     for part in plan("thesis-chapter-4", only=("4.6",), data=("scenes",), presets=trial):
         assert names(part) == [("scenes", "", "scenes")]
+
+
+def test_names_of_rows_may_have_commas(plan):
+    pieces = ("TEMI", "best head", "TURTLE", "UCLS", "ensemble + self-training ‡")
+    [part] = plan("suite", rows=pieces)
+    found = [planned.row.name for planned in part.runs[0].rows]
+    assert found == ["TEMI, best head", "TURTLE", "UCLS, ensemble + self-training ‡"]
+    with pytest.raises(UserError, match="--rows TEMI: unknown; allowed: k-means, TEMI, best head, "):
+        plan("suite", rows=("TEMI", "TURTLE"))
