@@ -10,25 +10,34 @@ from torch import Tensor, nn
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.segins.resnet.build import stage_maps
 
-STAGES = ("res4", "res5")
-"""Stages whose features stand side by side; the cells are those of the first."""
+STAGES = ("res3", "res4", "res5")
+"""Stages whose features stand side by side. With res3 among them networks of random weights, which differ by their seed
+alone, come out nearly alike."""
+
+CELLS = "res4"
+"""Stage whose positions are the cells."""
 
 
 @torch.inference_mode()
 def cell_features(model: nn.Module, images: Tensor) -> Tensor:
-    """Features of res4 and of res5, the latter brought to res4's resolution.
+    """Features of all of ``STAGES`` at res4's resolution: finer ones averaged, coarser ones bilinear.
 
     Args:
         model: A network of ``build_resnet`` in evaluation mode.
         images: Normalised images, float (b, 3, H, W), where the network is.
 
     Returns:
-        Float32 (b, C of res4 + C of res5, H / 16, W / 16), sides rounded up.
+        Float32 (b, C of all stages, H / 16, W / 16), sides rounded up.
     """
     maps = stage_maps(model, images)
-    size = maps[STAGES[0]].shape[-2:]
-    parts = [nn.functional.interpolate(maps[stage], size, mode="bilinear", align_corners=False) for stage in STAGES]
-    return torch.cat(parts, dim=1).float()
+    size = maps[CELLS].shape[-2:]
+    return torch.cat([_at(maps[stage], *size) for stage in STAGES], dim=1).float()
+
+
+def _at(found: Tensor, height: int, width: int) -> Tensor:
+    if found.shape[-2] > height:
+        return nn.functional.adaptive_avg_pool2d(found, (height, width))
+    return nn.functional.interpolate(found, (height, width), mode="bilinear", align_corners=False)
 
 
 def object_shares(truth: NDArray[np.uint8], height: int, width: int) -> tuple[Tensor, Tensor]:
