@@ -35,13 +35,15 @@ class MappedImages:
     rows: NDArray[np.int64]
     normalisation: Normalisation
     short_side: int | None
+    stages: tuple[str, ...]
     device: torch.device
 
     def __iter__(self) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
         """Features of an image's cells, float32 (C, h, w) on the CPU, and its true classes, uint8 (H, W)."""
         ids = self.dataset.ids(self.split)
         for group in image_groups(self.dataset, self.split, self.rows, self.normalisation, self.short_side):
-            features = cell_features(self.model, torch.stack([image.pixels for image in group]).to(self.device)).cpu()
+            pixels = torch.stack([image.pixels for image in group]).to(self.device)  # (b, 3, H, W)
+            features = cell_features(self.model, pixels, self.stages).cpu()
             for image, found in zip(group, features, strict=True):
                 truth = self.objects.segmentation(int(ids[image.row]))
                 if truth is not None:
@@ -81,7 +83,9 @@ def dense_probe(
     def images(split: str, most: int | None) -> MappedImages:
         mapped = rows_with_maps(dataset, objects, split)
         rows = mapped[spread_rows(len(mapped), most)]
-        return MappedImages(model, dataset, objects, split, rows, normalisation, settings.short_side, device)
+        return MappedImages(
+            model, dataset, objects, split, rows, normalisation, settings.short_side, settings.stages, device
+        )
 
     train, test = images("train", settings.train_images), images("val", settings.test_images)
     folds = fold_moments(train, settings.folds)
