@@ -60,7 +60,8 @@ class ScoreCounts:
         """IoU of the pixels from each bin upwards with the objects, float64 (BINS,); 0 where both are empty."""
         found = self.counts[:, ::-1].cumsum(axis=1)[:, ::-1]  # (2, BINS)
         union = found[0] + self.counts[1].sum()
-        return np.divide(found[1], union, out=np.zeros(BINS), where=union > 0)
+        iou: NDArray[np.float64] = np.divide(found[1], union, out=np.zeros(BINS), where=union > 0)
+        return iou
 
     def best_bin(self) -> int:
         """Bin from which upwards the pixels have the best IoU; of equal ones the lowest."""
