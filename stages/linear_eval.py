@@ -30,7 +30,7 @@ def run(context: SegInsContext) -> None:
         workers=context.params.machine.worker_count,
     )
     context.write_metrics({name: round(value, 4) for name, value in measures.items()})
-    context.report(", ".join(f"{name} {100 * measures[name]:.1f}" for name in ("top1", "top5", "knn_acc")))
+    context.report(", ".join(f"{name} {100 * measures[name]:.1f}" for name in ("top1", "top5", "ridge_acc", "knn_acc")))
 
 
 if __name__ == "__main__":

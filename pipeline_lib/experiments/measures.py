@@ -15,7 +15,7 @@ from pipeline_lib.segins.pretraining import methods as pretraining
 METHODS = {name: method.title for name, method in pretraining.METHODS.items()}
 """Pretraining methods, with what they are called in tables."""
 
-EVALUATIONS = ("linear_eval", "detection", "segmentation")
+EVALUATIONS = ("linear_eval", "detection", "segmentation", "dense_probe")
 """Metric files of the evaluations of a checkpoint."""
 
 ANY_METRIC = ("mask_", "class_agnostic_")
@@ -71,6 +71,7 @@ MEASURES = {
     "val_kl_to_uniform": Measure("KL on val", share=False, digits=4),
     "top1": Measure("top-1", ("linear_eval.top1",)),
     "top5": Measure("top-5", ("linear_eval.top5",)),
+    "ridge_acc": Measure("ridge probe", ("linear_eval.ridge_acc",)),
     "knn_acc": Measure("k-NN", ("linear_eval.knn_acc",)),
     "linear_probe_acc": Measure("linear probe"),
     "ap50": Measure("AP50", ("detection.ap50",)),
@@ -86,7 +87,8 @@ MEASURES = {
     "mask_ap": Measure("AP mask", ("detection.mask_ap",)),
     "mask_ap75": Measure("AP75 mask", ("detection.mask_ap75",)),
     "frozen_miou": Measure("mIoU frozen", ("segmentation.frozen_miou",)),
-    "frozen_foreground_iou": Measure("foreground IoU frozen", ("segmentation.frozen_foreground_iou",)),
+    "dense_probe_pixel_ap": Measure("pixel AP, dense probe", ("dense_probe.pixel_ap",)),
+    "dense_probe_iou": Measure("IoU, dense probe", ("dense_probe.iou",)),
     "fine_tuned_miou": Measure("mIoU fine-tuned", ("segmentation.fine_tuned_miou",)),
     "pseudo_mask_iou": Measure("IoU with true masks", ("masks.pseudo.iou_with_masks",)),
     "pseudo_mask_corloc": Measure("CorLoc", ("masks.pseudo.corloc",)),

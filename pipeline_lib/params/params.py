@@ -24,7 +24,12 @@ from pipeline_lib.segins.masks.settings import MaskSettings
 from pipeline_lib.segins.pretraining.methods import METHODS, MethodSettings
 from pipeline_lib.segins.pretraining.settings import PretrainSettings, SegInsSettings
 from pipeline_lib.segins.resnet.settings import GivenCheckpoint
-from pipeline_lib.segins.transfer.settings import DetectionSettings, LinearEvalSettings, SegmentationSettings
+from pipeline_lib.segins.transfer.settings import (
+    DenseProbeSettings,
+    DetectionSettings,
+    LinearEvalSettings,
+    SegmentationSettings,
+)
 from pipeline_lib.ucls.bounds.settings import BoundsSettings
 from pipeline_lib.ucls.class_count.settings import ClassCountSettings
 from pipeline_lib.ucls.consensus.settings import ConsensusSettings
@@ -66,6 +71,7 @@ class Sections(Settings):
     linear_eval: LinearEvalSettings
     detection: DetectionSettings
     segmentation: SegmentationSettings
+    dense_probe: DenseProbeSettings
     checkpoints: dict[str, GivenCheckpoint]
     datasets: dict[str, DatasetFacts]
     backbones: dict[str, BackboneSettings]

@@ -1,4 +1,4 @@
-"""The stages linear_eval and segmentation on a small data set: measures, artifact, interruption, refusals."""
+"""The stages linear_eval, segmentation and dense_probe on a small data set."""
 
 import dataclasses
 import io
@@ -18,7 +18,7 @@ from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.resnet.build import build_resnet
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
-from stages import linear_eval, segmentation
+from stages import dense_probe, linear_eval, segmentation
 from stages._context import SegInsContext
 
 SMALL = {
@@ -32,6 +32,8 @@ SMALL = {
     "segmentation.iterations": 4,
     "segmentation.batch_size": 2,
     "segmentation.crop_size": 32,
+    "dense_probe.short_side": 64,
+    "dense_probe.train_images": None,
 }
 
 
@@ -79,7 +81,7 @@ def workspace(tmp_path, monkeypatch):
 def run(stage, root, repository, **changes):
     params = load_params(repository / "params.yaml", SMALL | changes)
     name = stage.__name__.rpartition(".")[2]
-    target = {"target": "shapes"} if stage is segmentation else {}
+    target = {} if stage is linear_eval else {"target": "shapes"}
     context = SegInsContext(name, params, "shapes", "", start="random", **target)
     stage.run(dataclasses.replace(context, root=root))
     [path] = (root / "metrics").rglob(f"{name}-*.json")
@@ -93,9 +95,10 @@ def written(root):
 
 def test_linear_evaluation_writes_its_measures(workspace, repository):
     measures = run(linear_eval, workspace, repository)
-    assert set(measures) == {"top1", "top5", "knn_acc", "train_images", "test_images", "classes"}
+    assert set(measures) == {"top1", "top5", "ridge_acc", "knn_acc", "train_images", "test_images", "classes"}
     # Objects of two colours: features of random weights already tell them apart.
     assert measures["knn_acc"] > 0.9
+    assert measures["ridge_acc"] > 0.9
     assert measures["top5"] == 1.0
     assert (measures["train_images"], measures["test_images"], measures["classes"]) == (12, 40, 2)
     assert run(linear_eval, workspace, repository) == measures
@@ -144,13 +147,34 @@ def test_an_interrupted_segmentation_goes_on_to_the_same_bytes(workspace, reposi
     assert written(workspace) == expected
 
 
-def test_a_data_set_without_maps_is_refused(workspace, repository):
+def test_the_dense_probe_finds_objects_of_another_colour(workspace, repository):
+    measures = run(dense_probe, workspace, repository)
+    assert set(measures) == {
+        "pixel_ap", "iou", "object_share", "threshold", "strength", "train_images", "test_images",
+    }  # fmt: skip
+    assert measures["object_share"] == pytest.approx(500 / (40 * 36), abs=1e-4)
+    # Cells of 9 pixels against an object of 20 × 25: random weights already place it.
+    assert measures["pixel_ap"] > 0.8
+    assert measures["iou"] > 0.6
+    assert (measures["train_images"], measures["test_images"]) == (12, 40)
+    assert run(dense_probe, workspace, repository) == measures
+    few = run(dense_probe, workspace, repository, **{"dense_probe.train_images": 6, "dense_probe.test_images": 9})
+    assert (few["train_images"], few["test_images"]) == (6, 9)
+
+
+def test_more_folds_than_images_are_refused(workspace, repository):
+    with pytest.raises(UserError, match=r"dense_probe\.folds = 13: split train of .* has 12 images"):
+        run(dense_probe, workspace, repository, **{"dense_probe.folds": 13})
+
+
+@pytest.mark.parametrize(("stage", "split"), [(segmentation, "val"), (dense_probe, "train")])
+def test_a_data_set_without_maps_is_refused(workspace, repository, stage, split):
     write_images(workspace / "data/annotated/shapes", with_maps=False)
-    with pytest.raises(UserError, match="no image of split val has a segmentation map; choose another data set"):
-        run(segmentation, workspace, repository)
+    with pytest.raises(UserError, match=f"no image of split {split} has a segmentation map; choose another data set"):
+        run(stage, workspace, repository)
 
 
-@pytest.mark.parametrize("stage", [linear_eval, segmentation])
+@pytest.mark.parametrize("stage", [linear_eval, segmentation, dense_probe])
 def test_weights_of_another_architecture_and_no_checkpoint_are_refused_in_one_line(workspace, repository, stage):
     write_start(workspace / "data/checkpoints/shapes/random", weights_of="resnet34")
     with pytest.raises(UserError, match="not the weights of this architecture") as caught:

@@ -112,6 +112,7 @@ SEGINS = [
     "linear_eval",
     "detection",
     "segmentation",
+    "dense_probe",
     "segins_report",
 ]
 CHAIN = ["extract", "classes", "knn", "train_heads", "assign", "consensus", "self_train", "evaluate", "report"]

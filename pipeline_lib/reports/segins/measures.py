@@ -9,9 +9,10 @@ from typing import Any
 from pipeline_lib.artifacts.metrics import read_metrics
 from pipeline_lib.experiments.measures import ANY_METRIC
 
-MEASURES = ("top1", "top5", "knn_acc")
+MEASURES = ("top1", "top5", "ridge_acc", "knn_acc")
 DETECTION = tuple(prefix + name for prefix in ("", *ANY_METRIC) for name in ("ap", "ap50", "ap75"))
-SEGMENTATION = ("frozen_miou", "frozen_foreground_iou", "fine_tuned_miou")
+SEGMENTATION = ("frozen_miou", "fine_tuned_miou")
+DENSE_PROBE = ("pixel_ap", "iou")
 _DIGITS = 4
 
 
@@ -37,6 +38,8 @@ def measures_by_start(
             if coco_metric:
                 boxes = {key if key.startswith(ANY_METRIC) else f"coco_{key}": value for key, value in boxes.items()}
             maps = _chosen(read_metrics(folder, (), (f"segmentation-{start}-{target}",)), SEGMENTATION)
+            probe = _chosen(read_metrics(folder, (), (f"dense_probe-{start}-{target}",)), DENSE_PROBE)
+            maps |= {f"dense_probe_{key}": value for key, value in probe.items()}
             prefix = "" if number == 0 else f"{target}_"
             values |= {prefix + key: value for key, value in (boxes | maps).items()}
         found[start] = values

@@ -57,7 +57,7 @@ class Table:
 
 
 _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("4.1", "Linear evaluation", ("top1", "top5", "knn_acc"), ()),
+    ("4.1", "Linear evaluation", ("top1", "top5", "ridge_acc", "knn_acc"), ()),
     (
         "4.2",
         "Pretraining data",
@@ -83,7 +83,13 @@ _TABLES: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     (
         "",
         "Where objects are, whatever their class",
-        ("class_agnostic_ap50", "class_agnostic_ap", "class_agnostic_ap75", "frozen_foreground_iou"),
+        (
+            "class_agnostic_ap50",
+            "class_agnostic_ap",
+            "class_agnostic_ap75",
+            "dense_probe_pixel_ap",
+            "dense_probe_iou",
+        ),
         (),
     ),
 )

@@ -150,7 +150,7 @@ def test_rows_tables_and_evaluations_can_be_chosen(plan, definitions):
     run = part.runs[0]
     assert [planned.row.name for planned in run.rows] == ["MoCo-V2"]
     found = [keys for _, keys in part.metrics(definitions, run.rows[0].row, {})]
-    assert found == [("linear_eval.top1",), ("linear_eval.top5",), ("linear_eval.knn_acc",)]
+    assert found == [(f"linear_eval.{key}",) for key in ("top1", "top5", "ridge_acc", "knn_acc")]
 
 
 def test_an_evaluation_leaves_the_measures_of_no_evaluation(plan, definitions):

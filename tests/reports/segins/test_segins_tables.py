@@ -22,6 +22,8 @@ def metrics(tmp_path):
         values = {"ap": 0.1 * number, "ap50": 0.2 * number, "ap75": 0.0, "loss": 3.0}
         (tmp_path / f"detection-{start}-scenes.json").write_text(json.dumps(values))
     (tmp_path / "segmentation-moco-segins-scenes.json").write_text(json.dumps({"frozen_miou": 0.25}))
+    probed = {"pixel_ap": 0.7, "iou": 0.5, "threshold": 0.3}
+    (tmp_path / "dense_probe-moco-segins-scenes.json").write_text(json.dumps(probed))
     return tmp_path
 
 
@@ -29,6 +31,10 @@ def test_measures_are_those_that_the_stages_wrote(metrics):
     measures = measures_by_start(metrics, STARTS, ("scenes",), coco_metric=False)
     assert measures["random"] == {"top1": 0.2, "ap": 0.0, "ap50": 0.0, "ap75": 0.0}
     assert measures["moco-segins"]["frozen_miou"] == 0.25
+    assert {key: value for key, value in measures["moco-segins"].items() if key.startswith("dense_probe")} == {
+        "dense_probe_pixel_ap": 0.7,
+        "dense_probe_iou": 0.5,
+    }
 
 
 def test_coco_s_metric_has_names_of_its_own(metrics):

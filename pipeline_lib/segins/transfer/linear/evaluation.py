@@ -16,6 +16,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.features.blocks import ArrayFeatures
 from pipeline_lib.features.knn_vote import knn_classes
 from pipeline_lib.images.normalisation import Normalisation
+from pipeline_lib.segins.transfer.linear.ridge_probe import ridge_classes
 from pipeline_lib.segins.transfer.linear.samples import Crops
 from pipeline_lib.segins.transfer.linear.training import pooled_features, topk_accuracy, train_classifier
 from pipeline_lib.segins.transfer.settings import LinearEvalSettings
@@ -54,7 +55,7 @@ def linear_evaluation(
     seed: int,
     workers: int,
 ) -> dict[str, Any]:
-    """Accuracy of a linear classifier and of k-NN on frozen features.
+    """Accuracy of a linear classifier, of one in closed form and of k-NN on frozen features.
 
     Args:
         model: A ResNet without classifier, on ``device``; put into evaluation mode.
@@ -66,7 +67,7 @@ def linear_evaluation(
         workers: Threads that decode; 0: none.
 
     Returns:
-        ``top1``, ``top5`` and ``knn_acc`` in [0, 1], ``train_images``, ``test_images``, ``classes``.
+        ``top1``, ``top5``, ``ridge_acc`` and ``knn_acc`` in [0, 1], ``train_images``, ``test_images``, ``classes``.
 
     Raises:
         UserError: There are no labels, or of fewer than two classes.
@@ -94,9 +95,11 @@ def linear_evaluation(
         logits = classifier(tested)
     base, queries = ArrayFeatures(fixed.numpy()), ArrayFeatures(tested.numpy())
     nearest = knn_classes(base, train.labels.numpy(), queries, settings.knn_neighbors)
+    by_ridge = ridge_classes(fixed.numpy(), train.labels.numpy(), tested.numpy())
     return {
         "top1": topk_accuracy(logits, test.labels, 1),
         "top5": topk_accuracy(logits, test.labels, 5),
+        "ridge_acc": float((by_ridge == test.labels.numpy()).mean()),
         "knn_acc": float((nearest == test.labels.numpy()).mean()),
         "train_images": len(train.rows),
         "test_images": len(test.rows),

@@ -44,7 +44,7 @@ def evaluated_mode(
         fabric: Where to compute.
 
     Returns:
-        What the artifact keeps, and the measures ``miou``, ``foreground_iou``, ``pixel_acc`` and ``loss``.
+        What the artifact keeps, and the measures ``miou``, ``pixel_acc`` and ``loss``.
     """
     ids = dataset.ids(split)
     kept: dict[int, NDArray[np.uint8]] = {}

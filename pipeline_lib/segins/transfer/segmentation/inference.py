@@ -48,7 +48,7 @@ def predicted_maps(
         Row, and the class of every pixel, uint8 (H, W), in the order of the rows.
     """
     segmenter.eval()
-    for group in _groups(dataset, split, rows, normalisation, short_side):
+    for group in image_groups(dataset, split, rows, normalisation, short_side):
         pixels = torch.stack([entry.pixels for entry in group]).to(device)  # (b, 3, h, w)
         scores = nn.functional.interpolate(
             segmenter(pixels), group[0].size, mode="bilinear", align_corners=False
@@ -58,7 +58,7 @@ def predicted_maps(
 
 
 @dataclass(frozen=True)
-class _Entry:
+class SizedImage:
     """Row of an image, its height and width, and the resized pixels, float32 (3, h, w)."""
 
     row: int
@@ -66,14 +66,25 @@ class _Entry:
     pixels: Tensor
 
 
-def _groups(
+def image_groups(
     dataset: Dataset, split: str, rows: NDArray[np.int64], normalisation: Normalisation, short_side: int | None
-) -> Iterator[list[_Entry]]:
-    """Runs of images of one size, of at most ``_BATCH_PIXELS`` pixels together or one image."""
-    group: list[_Entry] = []
-    for row in progress(rows.tolist(), "test segmenter", unit="image"):
+) -> Iterator[list[SizedImage]]:
+    """Runs of images of one size, of at most ``_BATCH_PIXELS`` pixels together or one image.
+
+    Args:
+        dataset: The images.
+        split: Split of the data set.
+        rows: Rows of the split.
+        normalisation: Of the pixels.
+        short_side: Side that the shorter side is resized to for the network; ``None``: as it is.
+
+    Yields:
+        Images that fit into one batch, in the order of the rows.
+    """
+    group: list[SizedImage] = []
+    for row in progress(rows.tolist(), "read images", unit="image"):
         image = decode(dataset.image(split, row), dataset.name(split, row))
-        entry = _Entry(row, (image.height, image.width), normalisation(resized(image, short_side)))
+        entry = SizedImage(row, (image.height, image.width), normalisation(resized(image, short_side)))
         full = (len(group) + 1) * entry.pixels[0].numel() > _BATCH_PIXELS
         if group and (full or entry.size != group[0].size):
             yield group

@@ -48,11 +48,9 @@ class ConfusionMatrix:
         """Scores between 0 and 1 over all counted pixels.
 
         Returns:
-            ``miou`` (mean over classes that occur), ``foreground_iou`` (of all other classes as one against the
-            background, class 0; left out where there is none in the truth or the prediction) and ``pixel_acc``.
+            ``miou`` (mean over classes that occur) and ``pixel_acc``.
         """
-        found = {"miou": float(np.nanmean(self.class_iou()))}
-        foreground = int(self.counts.sum() - self.counts[0, 0])  # union of truth and prediction
-        if foreground:
-            found["foreground_iou"] = float(self.counts[1:, 1:].sum() / foreground)
-        return found | {"pixel_acc": float(np.diag(self.counts).sum() / max(1, self.counts.sum()))}
+        return {
+            "miou": float(np.nanmean(self.class_iou())),
+            "pixel_acc": float(np.diag(self.counts).sum() / max(1, self.counts.sum())),
+        }

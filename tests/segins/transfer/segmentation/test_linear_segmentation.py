@@ -236,15 +236,6 @@ def test_confusion_matrix_is_that_of_a_naive_count():
     assert np.isnan(expected[4])
     assert matrix.measures()["miou"] == pytest.approx(np.nanmean(expected))
     assert matrix.measures()["pixel_acc"] == pytest.approx((truth == found)[known].mean())
-    both = ((truth > 0) & (found > 0) & known).sum()
-    assert matrix.measures()["foreground_iou"] == pytest.approx(both / (((truth > 0) | (found > 0)) & known).sum())
-
-
-def test_foreground_iou_is_left_out_where_no_object_is_true_or_found():
-    matrix = ConfusionMatrix(3)
-    nothing = np.zeros((4, 4), dtype=np.uint8)
-    matrix.add(nothing, nothing)
-    assert matrix.measures() == {"miou": 1.0, "pixel_acc": 1.0}
 
 
 def test_rate_decays_by_a_power():
