@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -75,12 +74,13 @@ class _AcrossProcesses(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
         values = input.float()
-        count = values.numel() / values.shape[1] * dist.get_world_size()
+        # Processes may hold images, and regions, of different numbers and sizes.
+        count = all_reduce(values.new_tensor(values.numel() / values.shape[1]))
         mean = _total(values.sum(dim=axes)) / count  # (C,)
         shape = [1, -1, *[1] * (input.ndim - 2)]
         centred = values - mean.view(shape)
         variance = _total(centred.square().sum(dim=axes)) / count
-        self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         result: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             result = result * self.weight.view(shape) + self.bias.view(shape)

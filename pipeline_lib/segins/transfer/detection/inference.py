@@ -35,9 +35,9 @@ def detect(
     parts: list[tuple[EvaluationImage, Found, list[bytes] | None]] = []
     bar = progress(range(len(samples)), "detect", unit="image")
     for batch in evaluation_batches(samples, batch_size, workers):
-        pixels = torch.stack([image.pixels for image in batch]).to(device)  # (N, 3, H, W)
+        pixels = torch.stack([image.pixels for image in batch]).to(device, non_blocking=True)  # (N, 3, H, W)
         height, width = int(pixels.shape[2]), int(pixels.shape[3])
-        results = detector(pixels, [(height, width)] * len(batch))
+        results = detector.detect(pixels, [(height, width)] * len(batch))
         for image, found in zip(batch, results, strict=True):
             images.append(image.id)
             parts.append((image, *_in_image(found, image, height, width)))
