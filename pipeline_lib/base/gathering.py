@@ -14,6 +14,18 @@ T = TypeVar("T")
 _object_groups: dict[int, Any] = {}
 
 
+def gathered_shares(local: Tensor) -> Tensor:
+    """Rows of all processes in the order of their ranks, of which each has as many: (N, ...) → (W·N, ...).
+
+    Without gradient, and nothing waits for it; ``local`` itself with one process.
+    """
+    if not is_distributed():
+        return local
+    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    dist.all_gather(parts, local.detach().contiguous())
+    return torch.cat(parts)
+
+
 def gathered_rows(local: Tensor) -> Tensor:
     """Rows of all processes in the order of their ranks; processes may have different numbers of them.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -118,6 +119,27 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
         else:
             synchronised(child, device)
     return module
+
+
+@torch.no_grad()
+def average_statistics(modules: Iterable[nn.Module]) -> None:
+    """Replace running means and variances by their means over all processes, in one message; else nothing.
+
+    Where processes normalise apart, as those of MoCo do, each follows its own part of the batch; the means are what
+    one process with as many parts has.
+    """
+    if not is_distributed():
+        return
+    layers = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    ]
+    buffers = [layer.get_buffer(name) for layer in layers for name in ("running_mean", "running_var")]
+    means = all_reduce(torch.cat(buffers)) / dist.get_world_size()
+    for buffer, mean in zip(buffers, torch.split(means, [len(buffer) for buffer in buffers]), strict=True):
+        buffer.copy_(mean)
 
 
 def split_norm(splits: int) -> Callable[[int], Any]:

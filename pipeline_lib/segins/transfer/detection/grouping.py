@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
+from typing import Any
 
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -114,7 +115,7 @@ def training_batches(
         UserError: The batch cannot be shared among the processes, or an image cannot be read.
     """
     size = group_size(batch_size, world_size)
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Groups(samples),  # type: ignore[arg-type]
         sampler=_own_groups(samples, steps, batch_size // size, size, rank, world_size),
         batch_size=None,

@@ -138,7 +138,7 @@ class RegionHeads(nn.Module):
         boxes = [[each.boxes for each in group] for group in sampled]
         aligned = [self._aligned(own, group) for own, group in zip(maps, boxes, strict=True)]
         features: Tensor = self.norm(self.res5(torch.cat(aligned)))  # (K, C, s, s)
-        parts = features.split([len(group) for group in aligned])
+        parts = torch.split(features, [len(group) for group in aligned])
         return [self._losses(*group) for group in zip(parts, sampled, targets, strict=True)]
 
     def _losses(self, features: Tensor, sampled: list[Sampled], targets: list[Targets]) -> dict[str, Tensor]:
