@@ -115,6 +115,10 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             replacement = _AcrossProcesses(child.num_features, child.eps, child.momentum, child.affine)
             replacement.load_state_dict(child.state_dict())
+            # The parameters themselves: one that is not trained stays so.
+            for key, parameter in child.named_parameters():
+                setattr(replacement, key, parameter)
+            replacement.train(child.training)
             setattr(module, name, replacement)
         else:
             synchronised(child, device)
