@@ -29,7 +29,8 @@ DETECTION = {
 }
 CHANGES = {
     "linear_eval": {"linear_eval.augment": True, "linear_eval.batch_size": 5},
-    "segmentation": {},
+    # With fewer, batch statistics of a few values amplify the last bits.
+    "segmentation": {"segmentation.batch_size": 4},
     "detection": {f"detection.{key}": value for key, value in DETECTION.items()},
     "masks": {"masks.batch_size": 4, "masks.image_size": 64},
 }
@@ -88,7 +89,7 @@ def test_segmentation_in_two_processes_learns_what_one_does(run):
     for mode in ("frozen", "fine_tuned"):
         assert first.maps[mode].keys() == second.maps[mode].keys()
         for expected, found in zip(first.modes[mode]["history"], second.modes[mode]["history"], strict=True):
-            assert found == pytest.approx(expected, rel=1e-3)
+            assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_detection_in_two_processes_learns_what_one_does(run):
