@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 
 import pipeline_lib
 from pipeline_lib.artifacts.resume import ResumableState, Trainer, run_fingerprint
+from pipeline_lib.base.gathering import from_first
 from stages._context import StageContext
 
 Result = TypeVar("Result")
@@ -18,7 +19,9 @@ Result = TypeVar("Result")
 class ResumableTraining(Generic[Result]):
     """One training, whose state is stored now and then and at its end, until the stage's artifact is written.
 
-    The state of an ended training stays as well: an interruption of what follows repeats no training.
+    The state of an ended training stays as well: an interruption of what follows repeats no training. The state of a
+    trainer is the same in every process, so the first one stores its own, whenever it likes, and all take up what the
+    first one read.
 
     Args:
         context: Names of stage and run.
@@ -43,7 +46,7 @@ class ResumableTraining(Generic[Result]):
         code = [Path(pipeline_lib.__file__).parent]
         fingerprint = run_fingerprint(facts, code, inputs)
         self._state = ResumableState(context.stage, fingerprint, context.params.machine.checkpoint_seconds)
-        self._stored = self._state.load()
+        self._stored = from_first(self._state.load() if fabric.is_global_zero else None)
 
     @property
     def is_new(self) -> bool:

@@ -9,11 +9,12 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import write_detections
 from pipeline_lib.artifacts.objects import open_objects
 from pipeline_lib.base import runtime
+from pipeline_lib.base.gathering import gathered_objects
 from pipeline_lib.base.row_blocks import spread_rows
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.detection.detector import build_detector
 from pipeline_lib.segins.transfer.detection.evaluation import check_objects, evaluate_detections
-from pipeline_lib.segins.transfer.detection.inference import detect
+from pipeline_lib.segins.transfer.detection.inference import detect, joined_detections
 from pipeline_lib.segins.transfer.detection.samples import EvaluationSamples, TrainingSamples, evaluation_split
 from pipeline_lib.segins.transfer.detection.training import DetectionTrainer
 from stages._context import SegInsContext, run_segins_stage
@@ -37,11 +38,14 @@ def run(context: SegInsContext) -> None:
     inputs = [dataset.folder, objects.folder, checkpoint.folder]
     training = ResumableTraining[list[dict[str, Any]]](context, fabric, section.model_dump(), inputs)
     history = training.run(trainer)
-    if not fabric.is_global_zero:
-        return
     rows = spread_rows(dataset.splits[split], section.test_images)
-    tested = EvaluationSamples(dataset, split, rows, normalisation, section.short_sides[-1], section.longest_side)
-    detections = detect(trainer.detector, tested, section.batch_size, machine.worker_count, fabric.device)
+    share = runtime.block_of_rank(len(rows), fabric.global_rank, fabric.world_size)
+    own = rows[share.start : share.stop]
+    tested = EvaluationSamples(dataset, split, own, normalisation, section.short_sides[-1], section.longest_side)
+    found = gathered_objects(detect(trainer.detector, tested, section.batch_size, machine.worker_count, fabric.device))
+    if not found:
+        return
+    detections = joined_detections(found)
     scores = evaluate_detections(detections, objects, section)
     write_detections(
         context.transfer("detection"),

@@ -41,6 +41,9 @@ def run(context: SegInsContext) -> None:
         longest_side=section.longest_side,
         seed=context.seed,
         workers=machine.worker_count,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+        pinned=fabric.device.type == "cuda",
     )
     collected = CollectedMasks(
         len(ids),
@@ -48,7 +51,10 @@ def run(context: SegInsContext) -> None:
         section.centre_share,
         sample_rows(len(ids)),
     )
-    collected.add_all(source.make(batches))
+    with runtime.fixed_shapes():
+        collected.add_all(source.make(batches))
+    if not fabric.is_global_zero:
+        return
     summary = collected.summary()
     context.write_metrics({"source": section.source, **source.facts, **collected.metrics()})
     write_masks(

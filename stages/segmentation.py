@@ -49,9 +49,14 @@ def run(context: SegInsContext) -> None:
         trainings.append(ResumableTraining(context, fabric, section.model_dump(), inputs, part=mode))
         trainer = _new_trainer(context, checkpoint, len(objects.class_names) + 1, mode, crops, fabric)
         trainings[-1].run(trainer)
-        modes[mode], measures = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
+        found = evaluated_mode(trainer, dataset, objects, SPLIT, tested, normalisation, section, fabric)
+        if found is None:
+            continue
+        modes[mode], measures = found
         metrics |= {f"{mode}_{name}": round(value, 4) for name, value in measures.items()}
         context.report(f"{mode}: {section.iterations} steps, mIoU {100 * measures['miou']:.1f}")
+    if not fabric.is_global_zero:
+        return
     made_by = context.made_by(section.model_dump() | {"seed": context.seed})
     folder = context.transfer("segmentation")
     write_segmentations(folder, modes, class_names=objects.class_names, split=SPLIT, made_by=made_by)

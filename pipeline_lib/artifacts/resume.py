@@ -26,7 +26,10 @@ class Trainer(Protocol[Result]):
         """Where the training is, for example ``after epoch 3 of 9``."""
 
     def state(self) -> dict[str, Any]:
-        """Everything that the rest of the training depends on: tensors, numbers, texts, and lists and dicts of them."""
+        """Everything that the rest of the training depends on: tensors, numbers, texts, and lists and dicts of them.
+
+        With several processes it is the same in each of them after every step, and asking for it needs no other one.
+        """
 
     def resume(self, state: dict[str, Any]) -> None:
         """Take up training where ``state`` was stored."""

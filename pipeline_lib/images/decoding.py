@@ -40,6 +40,9 @@ _TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations that exchange width and height."""
+
 _LARGEST_16_BIT = 65535
 
 
@@ -94,6 +97,26 @@ def decode_with_mode(image: bytes | Path, name: str | None = None) -> DecodedIma
     except _BROKEN as error:
         reason = "no known image format" if isinstance(error, UnidentifiedImageError) else _one_line(error)
         raise UndecodableImageError(f"{called}: cannot be decoded ({reason})") from error
+
+
+def upright_size(image: bytes | Path, name: str) -> tuple[int, int]:
+    """Width and height that :func:`decode` would give, from the head of the file alone.
+
+    Args:
+        image: Encoded bytes, or the path of a file.
+        name: What the message calls the image.
+
+    Raises:
+        UndecodableImageError: The file is absent or no image.
+    """
+    try:
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+            width, height = opened.size
+            return (height, width) if _orientation(opened) in _SIDEWAYS else (width, height)
+    except FileNotFoundError as error:
+        raise UndecodableImageError(f"{name}: no such file") from error
+    except _BROKEN as error:
+        raise UndecodableImageError(f"{name}: cannot be decoded ({_one_line(error)})") from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,7 +7,16 @@ import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.runtime import all_reduce, block_of_rank, is_distributed, mean_over_processes, start
+from pipeline_lib.base.runtime import (
+    all_reduce,
+    as_float64,
+    block_of_rank,
+    fixed_shapes,
+    is_distributed,
+    mean_over_processes,
+    start,
+    sum_dtype,
+)
 
 
 @pytest.mark.parametrize(("count", "world_size"), [(10, 1), (10, 3), (2, 4), (0, 2), (1_000_003, 7)])
@@ -92,3 +101,15 @@ def test_two_processes_give_value_and_gradient_of_the_whole_batch(tmp_path):
         torch.testing.assert_close(result["mean"], mean.detach())
         torch.testing.assert_close(result["gradient"], weight.grad)
         assert result["largest"].tolist() == [1.0, 0.0]
+
+
+def test_sums_are_of_64_bits_where_the_device_has_them():
+    assert (sum_dtype(torch.device("cpu")), sum_dtype(torch.device("mps"))) == (torch.float64, torch.float32)
+    assert as_float64(torch.ones(2)).dtype == torch.float64
+
+
+def test_cudnn_measures_only_where_shapes_are_fixed():
+    before = torch.backends.cudnn.benchmark
+    with fixed_shapes():
+        assert torch.backends.cudnn.benchmark
+    assert torch.backends.cudnn.benchmark == before

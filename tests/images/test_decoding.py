@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline_lib.images.decoding import UndecodableImageError, decode, decode_with_mode
+from pipeline_lib.images.decoding import UndecodableImageError, decode, decode_with_mode, upright_size
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -169,3 +169,19 @@ def test_damaged_files_give_one_kind_of_error(image_format: str) -> None:
 
 def test_message_survives_a_worker_process() -> None:
     assert str(pickle.loads(pickle.dumps(UndecodableImageError("a.png: bad")))) == "a.png: bad"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_in_the_head_is_that_of_the_decoded_image(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    encoded = saved(Image.new("RGB", (9, 5)), "JPEG", exif=exif)
+    (tmp_path / "a.jpg").write_bytes(encoded)
+    assert upright_size(encoded, "a") == upright_size(tmp_path / "a.jpg", "a") == decode(encoded).size
+
+
+def test_what_has_no_size_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UndecodableImageError, match=r"^train, id 3: cannot be decoded"):
+        upright_size(b"no image", "train, id 3")
+    with pytest.raises(UndecodableImageError, match=r"^gone: no such file$"):
+        upright_size(tmp_path / "gone.jpg", "gone")

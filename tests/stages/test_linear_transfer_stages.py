@@ -1,72 +1,17 @@
 """The stages linear_eval, segmentation and dense_probe on a small data set."""
 
 import dataclasses
-import io
 import json
 
-import numpy as np
 import pytest
-import torch
-from objects_kit import write_objects
-from PIL import Image
+from shapes_kit import SMALL, write_images, write_start
 
-from pipeline_lib.artifacts.checkpoint import write_checkpoint
-from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.objects import encoded_png
 from pipeline_lib.artifacts.segmentations import open_segmentations
 from pipeline_lib.base.errors import MissingFileError, UserError
 from pipeline_lib.params.params import load_params
-from pipeline_lib.segins.resnet.build import build_resnet
 from pipeline_lib.segins.transfer.segmentation.training import SegmentationTrainer
 from stages import dense_probe, linear_eval, segmentation
 from stages._context import SegInsContext
-
-SMALL = {
-    "linear_eval.image_size": 32,
-    "linear_eval.epochs": 3,
-    "machine.workers": 0,
-    "machine.device": "cpu",
-    "machine.checkpoint_seconds": 0.0,
-    "segmentation.modes": ["frozen", "fine_tuned"],
-    "segmentation.short_side": None,
-    "segmentation.iterations": 4,
-    "segmentation.batch_size": 2,
-    "segmentation.crop_size": 32,
-    "dense_probe.short_side": 64,
-    "dense_probe.train_images": None,
-}
-
-
-def write_images(folder, with_maps=True):
-    maps = []
-    with DatasetWriter(folder / "images", ("red", "green"), None, {}) as writer:
-        for number in range(52):
-            split, label = "train" if number < 12 else "val", number % 2
-            pixels = np.random.default_rng(number).integers(0, 60, (40, 36, 3), dtype=np.uint8)
-            pixels[5:30, 8:28, label] = 230
-            stream = io.BytesIO()
-            Image.fromarray(pixels).save(stream, format="PNG")
-            name = ("red", "green")[label]
-            writer.add(number, split, image=stream.getvalue(), label=label, class_name=name)
-            classes = np.zeros((40, 36), dtype=np.uint8)
-            classes[5:30, 8:28] = 1 + label
-            maps.append({"id": number, "split": split, "map": encoded_png(classes)})
-    write_objects(folder / "objects", [], maps if with_maps else [], ("red", "green"), {})
-
-
-def write_start(folder, architecture="resnet18", weights_of=None):
-    torch.manual_seed(0)
-    backbone = build_resnet(weights_of or architecture).state_dict()
-    write_checkpoint(
-        folder,
-        architecture=architecture,
-        method=None,
-        origin="random",
-        backbone=backbone,
-        projector=None,
-        history=[],
-        made_by={},
-    )
 
 
 @pytest.fixture

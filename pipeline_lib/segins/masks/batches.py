@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import block_of_rank
 
 Read = Callable[[int], Image.Image]
 
@@ -58,6 +59,10 @@ class ImageBatch:
     image_sizes: tuple[tuple[int, int], ...]
     sizes: tuple[tuple[int, int], ...]
     wanted: int
+
+    def pin_memory(self) -> ImageBatch:
+        """The same batch where a device can copy it from while the one before is computed."""
+        return replace(self, images=self.images.pin_memory())
 
 
 def batch_rows(count: int, batch_size: int, seed: int) -> list[tuple[tuple[int, ...], int]]:
@@ -126,8 +131,11 @@ def image_batches(
     longest_side: int,
     seed: int,
     workers: int,
+    rank: int = 0,
+    processes: int = 1,
+    pinned: bool = False,
 ) -> Iterator[ImageBatch]:
-    """Read all images once.
+    """Read all images once; each process gets its share of the batches, which are the same for any number of them.
 
     Args:
         count: Number of images.
@@ -137,6 +145,9 @@ def image_batches(
         longest_side: Masks are no larger than this, pixels.
         seed: Seed of the order.
         workers: Processes that read; 0 reads in this one.
+        rank: Number of this process.
+        processes: Number of processes.
+        pinned: Put batches where a device can copy them from meanwhile.
 
     Yields:
         Batches, the same for any number of workers.
@@ -144,9 +155,16 @@ def image_batches(
     Raises:
         UserError: An image cannot be read.
     """
-    batches = _Batches(batch_rows(count, batch_size, seed), read, image_input, longest_side)
-    processes = min(workers, len(batches))
-    loader = DataLoader(batches, batch_size=None, num_workers=processes, collate_fn=_as_it_is)
+    rows = batch_rows(count, batch_size, seed)
+    own = block_of_rank(len(rows), rank, processes)
+    batches = _Batches(rows[own.start : own.stop], read, image_input, longest_side)
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        num_workers=min(workers, len(batches)),
+        collate_fn=_as_it_is,
+        pin_memory=pinned,
+    )
     for batch in progress(loader, "masks", total=len(batches), unit="batch"):
         if isinstance(batch, UserError):
             raise batch

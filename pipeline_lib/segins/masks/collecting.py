@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.gathering import gathered_objects
 from pipeline_lib.segins.masks.controls import centre_ellipse, whole_image
 from pipeline_lib.segins.masks.scoring import MaskScores
 from pipeline_lib.segins.masks.sources import PseudoMask
@@ -43,13 +44,21 @@ class CollectedMasks:
         self._scores = MaskScores()
 
     def add_all(self, masks: Iterable[PseudoMask]) -> None:
-        """Take masks, one an image, in any order.
+        """Take masks, one an image, in any order; of several processes the first takes over those of the others.
 
         Raises:
             UserError: An image has none.
         """
         for made in masks:
             self._add(made)
+        parts = gathered_objects((self._packed, self._shares, self._scores, self.samples))
+        if not parts:
+            return
+        for packed, shares, scores, samples in parts[1:]:
+            self._packed |= packed
+            self._shares += shares
+            self._scores.add_scores(scores)
+            self.samples |= samples
         if len(self._packed) != self._count:
             raise UserError(f"masks: made {len(self._packed)} for {self._count} images")
 

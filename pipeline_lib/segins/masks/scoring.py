@@ -48,11 +48,15 @@ def is_localised(mask: NDArray[np.bool_], boxes: NDArray[np.float64]) -> bool:
     return bool((both / either >= _LOCALISED).any())
 
 
+def _lists() -> defaultdict[str, list[float]]:
+    return defaultdict(list)
+
+
 class MaskScores:
     """Collects the scores of several kinds of masks on the same images, and of thresholds of the soft maps."""
 
     def __init__(self) -> None:
-        self._values: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._values: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(_lists)
         self._by_threshold: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
 
     def add(self, masks: Mapping[str, NDArray[np.bool_]], soft: NDArray[np.float32], truth: ImageTruth) -> None:
@@ -73,6 +77,14 @@ class MaskScores:
                 self._values[kind][f"iou_with_{name}"].append(iou)
             self._values[kind]["corloc"].append(float(is_localised(mask, truth.boxes)))
             self._values[kind]["foreground_share"].append(float(mask.mean()))
+
+    def add_scores(self, others: MaskScores) -> None:
+        """Take over the scores of other images, after those that are here."""
+        for name, by_threshold in others._by_threshold.items():
+            self._by_threshold[name] += by_threshold
+        for kind, scores in others._values.items():
+            for name, values in scores.items():
+                self._values[kind][name] += values
 
     def metrics(self) -> dict[str, Any]:
         """Means over the scored images.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -75,12 +75,13 @@ class _AcrossProcesses(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         axes = [0, *range(2, input.ndim)]
         values = input.float()
-        count = values.numel() / values.shape[1] * dist.get_world_size()
+        # Processes may hold images, and regions, of different numbers and sizes.
+        count = all_reduce(values.new_tensor(values.numel() / values.shape[1]))
         mean = _total(values.sum(dim=axes)) / count  # (C,)
         shape = [1, -1, *[1] * (input.ndim - 2)]
         centred = values - mean.view(shape)
         variance = _total(centred.square().sum(dim=axes)) / count
-        self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
+        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         result: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             result = result * self.weight.view(shape) + self.bias.view(shape)
@@ -114,10 +115,35 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(child, nn.modules.batchnorm._BatchNorm):
             replacement = _AcrossProcesses(child.num_features, child.eps, child.momentum, child.affine)
             replacement.load_state_dict(child.state_dict())
+            # The parameters themselves: one that is not trained stays so.
+            for key, parameter in child.named_parameters():
+                setattr(replacement, key, parameter)
+            replacement.train(child.training)
             setattr(module, name, replacement)
         else:
             synchronised(child, device)
     return module
+
+
+@torch.no_grad()
+def average_statistics(modules: Iterable[nn.Module]) -> None:
+    """Replace running means and variances by their means over all processes, in one message; else nothing.
+
+    Where processes normalise apart, as those of MoCo do, each follows its own part of the batch; the means are what
+    one process with as many parts has.
+    """
+    if not is_distributed():
+        return
+    layers = [
+        layer
+        for module in modules
+        for layer in module.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None
+    ]
+    buffers = [layer.get_buffer(name) for layer in layers for name in ("running_mean", "running_var")]
+    means = all_reduce(torch.cat(buffers)) / dist.get_world_size()
+    for buffer, mean in zip(buffers, torch.split(means, [len(buffer) for buffer in buffers]), strict=True):
+        buffer.copy_(mean)
 
 
 def split_norm(splits: int) -> Callable[[int], Any]:

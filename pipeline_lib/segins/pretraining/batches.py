@@ -106,6 +106,7 @@ class ViewBatches:
             batch_size=None,
             num_workers=workers,
             collate_fn=_as_it_is,
+            pin_memory=device.type == "cuda",
         )
 
     def __iter__(self) -> Iterator[Views]:

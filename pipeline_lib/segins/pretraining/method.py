@@ -124,6 +124,9 @@ class Method(ABC, Generic[OwnSettings]):
     def before_training(self, views: Iterable[Views]) -> None:
         """Called once, before the first step; ``views`` are those of the first epoch, part by part."""
 
+    def after_part(self) -> None:
+        """Called when the gradient of a part is there; makes equal in all processes what they changed apart."""
+
     def after_batch(self) -> None:
         """Called when all parts of a batch are done."""
 

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.gathering import gathered_shares
 from pipeline_lib.base.runtime import block_of_rank, is_distributed
-from pipeline_lib.segins.pretraining.batch_norm import split_norm, synchronised
+from pipeline_lib.segins.pretraining.batch_norm import average_statistics, split_norm, synchronised
 from pipeline_lib.segins.pretraining.losses import info_nce
 from pipeline_lib.segins.pretraining.method import Forward, Losses, Method, Setup
 from pipeline_lib.segins.pretraining.methods import MocoSettings
@@ -52,15 +53,6 @@ def follow_parameters(key: nn.Module, query: nn.Module, momentum: float) -> None
     """Key ← m·key + (1 - m)·query for parameters; buffers, such as batch statistics, are left alone."""
     for name, parameter in key.named_parameters():
         parameter.mul_(momentum).add_(query.get_parameter(name), alpha=1 - momentum)
-
-
-def gathered(local: Tensor) -> Tensor:
-    """Rows of all processes in the order of their ranks, (N, ...) → (W·N, ...); without gradient."""
-    if not is_distributed():
-        return local
-    parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
-    dist.all_gather(parts, local.contiguous())
-    return torch.cat(parts)
 
 
 def _own_rows(count: int) -> slice:
@@ -133,7 +125,7 @@ class MoCo(Method[MocoSettings]):
         Returns:
             Unit keys (n, D); map (n, C, h, w) of the images ``order`` of the global batch; ``order`` (n,).
         """
-        everything = gathered(images)  # (N, 3, S, S)
+        everything = gathered_shares(images)  # (N, 3, S, S)
         permutation = torch.randperm(len(everything), generator=generator)
         own = _own_rows(len(everything))
         order = permutation[own].to(images.device)
@@ -142,7 +134,7 @@ class MoCo(Method[MocoSettings]):
             embeddings, _, stage_map = self.key_network.encode(shuffled)
         keys = F.normalize(embeddings.float(), dim=1)
         back = permutation.argsort().to(images.device)
-        return gathered(keys)[back][own], stage_map, order
+        return gathered_shares(keys)[back][own], stage_map, order
 
     def before_training(self, views: Iterable[Views]) -> None:
         """Fill the queue with keys of training images, where ``queue_start`` asks for it."""
@@ -158,7 +150,7 @@ class MoCo(Method[MocoSettings]):
         length, filled = self.queue.keys.shape[1], 0
         for number, part in enumerate(views):
             keys, _, _ = self._keys(part.images[1], torch.Generator().manual_seed(number))
-            everyone = gathered(keys)
+            everyone = gathered_shares(keys)
             self.queue.enqueue(everyone)
             filled += len(everyone)
             if filled >= length:
@@ -181,11 +173,15 @@ class MoCo(Method[MocoSettings]):
         embeddings, _, logits = forward([query_view, *local_views], 1, others)
         queries = [F.normalize(embedding, dim=1) for embedding in embeddings]
         each = [info_nce(query, keys, self.queue.keys, self.settings.temperature) for query in queries]
-        self._waiting.append(gathered(keys))
+        self._waiting.append(gathered_shares(keys))
         masks = list(views.masks)
         if masks:
-            masks[1] = gathered(masks[1])[order]
+            masks[1] = gathered_shares(masks[1])[order]
         return self.combined(torch.stack(each).mean(), embeddings[0], logits, masks)
+
+    def after_part(self) -> None:
+        """Both encoders' batch statistics are those of the parts of all processes."""
+        average_statistics([self.network, self.key_network])
 
     def after_batch(self) -> None:
         """Put the batch's keys into the queue."""

@@ -115,12 +115,12 @@ def build_pretrainer(
     store.fill()
     side = None if segins is None else branch_side(settings.global_size, segins.stage)
     maker = ViewMaker(store, settings, side, seed)
-    monitor = _monitor(fabric, settings, dataset, store, decode)
+    monitor = _monitor(fabric, settings, dataset, store, decode, workers)
     return Pretrainer(fabric, method, settings, own, maker, batches, monitor, workers)
 
 
 def _monitor(
-    fabric: Fabric, settings: PretrainSettings, dataset: Dataset, store: ImageStore, decode: Decode
+    fabric: Fabric, settings: PretrainSettings, dataset: Dataset, store: ImageStore, decode: Decode, workers: int
 ) -> Monitor:
     # Spread over the split: a source may be sorted by class.
     rows = np.unique(np.linspace(0, store.count - 1, min(settings.monitor_images, store.count)).astype(np.int64))
@@ -138,7 +138,7 @@ def _monitor(
         val_rows = np.unique(np.linspace(0, images.count - 1, count).astype(np.int64))
         val_labels = dataset.oracle_labels("val")
         scored = WatchedImages(images, val_rows, None if val_labels is None else val_labels[val_rows])
-    return Monitor(watched, scored, settings.global_size, fabric.device, fabric.autocast)
+    return Monitor(watched, scored, settings.global_size, fabric.device, fabric.autocast, workers)
 
 
 def trained_weights(method: Method[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

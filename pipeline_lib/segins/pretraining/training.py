@@ -11,10 +11,11 @@ from typing import Any, Self
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
-from pipeline_lib.base.runtime import all_reduce
+from pipeline_lib.base.runtime import all_reduce, fixed_shapes, sum_dtype
 from pipeline_lib.segins.pretraining.batches import BatchOrder, ViewBatches
 from pipeline_lib.segins.pretraining.method import Method
 from pipeline_lib.segins.pretraining.methods import MethodSettings
@@ -89,7 +90,7 @@ class Pretrainer:
         self._monitor = monitor
         self._workers = workers
         self._peak = optimisation.learning_rate * settings.batch_size / _REFERENCE_BATCH
-        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._sums = self._zeros()
         self._watched = 0.0
         method.network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         method.to(fabric.device)
@@ -104,7 +105,7 @@ class Pretrainer:
         return f"in epoch {self.epoch + 1} of {epochs}" if self.epoch < epochs else f"after the last of {epochs} epochs"
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on, the same in every process."""
         return {
             "epoch": self.epoch,
             "step": self.step,
@@ -118,7 +119,7 @@ class Pretrainer:
     def resume(self, state: dict[str, Any]) -> None:
         """Take up training after the step that ``state`` was stored at."""
         self.epoch, self.step = state["epoch"], state["step"]
-        self._sums = state["sums"]
+        self._sums = state["sums"].to(self._sums)
         self.history = state["history"]
         self.method.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -167,12 +168,13 @@ class Pretrainer:
         total = self.settings.epochs * steps - self.epoch * steps - self.step
         bar = progress(self.steps(), "pretrain", total=total, unit="step")
         waited, watched, started = 0.0, self._watched, time.perf_counter()
-        for seconds in bar:
-            waited += seconds
-            if self.step == 0 and self.history:
-                bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}")
-            if after is not None:
-                after(self)
+        with fixed_shapes():
+            for seconds in bar:
+                waited += seconds
+                if self.step == 0 and self.history:
+                    bar.set_postfix(loss=f"{self.history[-1]['loss']:.4f}")
+                if after is not None:
+                    after(self)
         elapsed = time.perf_counter() - started - (self._watched - watched)
         return Timing(elapsed, waited, total * self.settings.batch_size)
 
@@ -190,13 +192,20 @@ class Pretrainer:
         with self.fabric.no_backward_sync(wrapped, enabled=not last) if accumulate > 1 else nullcontext():
             losses = self.method.losses(wrapped, views, part == 0, generator)
             self.fabric.backward(losses.total / accumulate)
-        self._sums += losses.values().double().cpu() / accumulate
+        self.method.after_part()
+        # Means over all processes at every part, so that the first one's state is that of all; nothing waits for them.
+        means = all_reduce(losses.values().float()) / self.fabric.world_size
+        self._sums += means.to(self._sums.dtype) / accumulate
+
+    def _zeros(self) -> Tensor:
+        """Sums of the four losses over an epoch, on the device."""
+        return torch.zeros(4, dtype=sum_dtype(self.fabric.device), device=self.fabric.device)
 
     def _end_epoch(self) -> None:
-        means = all_reduce(self._sums.to(self.fabric.device, torch.float32)) / self.fabric.world_size
+        means = self._sums.to(torch.float32)
         total, identity, segmentation, spread = (means / self._batches.steps).tolist()
         self.epoch, self.step = self.epoch + 1, 0
-        self._sums = torch.zeros(4, dtype=torch.float64)
+        self._sums = self._zeros()
         if not torch.tensor(total).isfinite():
             raise UserError(
                 f"learning_rate: the loss is not finite in epoch {self.epoch}; a lower rate or pretrain.precision = "

@@ -52,6 +52,10 @@ class RawViews:
     def __len__(self) -> int:
         return len(self.crops[0])
 
+    def pin_memory(self) -> RawViews:
+        """The same crops where a device can copy them from while the step before is computed."""
+        return RawViews([crops.pin_memory() for crops in self.crops], self.draws)
+
 
 def cut_out(image: Tensor, crop: Crop, size: int) -> Tensor:
     """One crop in its size, the mask that comes as fourth channel with it.

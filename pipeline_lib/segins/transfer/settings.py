@@ -22,7 +22,7 @@ class LinearEvalSettings(Settings):
         epochs: Passes over the training images (200 in the thesis).
         learning_rate: Rate for a batch of 256 (30).
         milestones: Shares of the training after which the rate falls to a tenth.
-        batch_size: Images a step.
+        batch_size: Images a step, over all processes.
         knn_neighbors: Neighbours of the k-NN classifier.
     """
 
@@ -42,7 +42,7 @@ class DetectionSettings(Settings):
         masks: Also train the mask head (Mask R-CNN).
         metric: ``voc`` (2007's 11 points), ``voc_area`` or ``coco``.
         iterations: Training steps (24,000 on VOC, 180,000 for COCO 2x).
-        batch_size: Images a step, over all processes (16).
+        batch_size: Images a step, over all processes (16); even ones are padded in pairs of one orientation.
         learning_rate: Peak rate (0.02).
         milestones: Shares of the training after which the rate falls to a tenth.
         warmup: Steps over which the rate grows from a thousandth (100 on VOC).
@@ -89,7 +89,7 @@ class SegmentationSettings(Settings):
         modes: Which of ``frozen`` and ``fine_tuned`` to train.
         stage: Stage that the layer sees: ``res5``, dilated (the thesis), or ``res4``, which the SegIns branch trains.
         iterations: Training steps (40,000).
-        batch_size: Images a step (16).
+        batch_size: Images a step, over all processes (16).
         learning_rate: Rate at the start, with polynomial decay (0.01).
         scaling: Of frozen features; ``standardise``: the layer sees mean 0 and deviation 1, as they are over the first
             training batches, so that one rate suits all starts; ``none``: as the network gives them (the thesis).

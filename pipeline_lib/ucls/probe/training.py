@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.row_blocks import row_blocks
+from pipeline_lib.base.runtime import as_float64
 from pipeline_lib.base.settings import PrecisionName
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.moments import column_moments
@@ -132,7 +133,7 @@ class _Trainer:
 def _summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of R classifiers, summed over the rows: (R,) float64 from logits (c, R, C) and labels (c,)."""
     own = logits.gather(2, labels.view(-1, 1, 1).expand(-1, logits.shape[1], 1)).squeeze(2)  # (c, R)
-    return (logits.logsumexp(dim=2) - own).sum(dim=0, dtype=torch.float64)
+    return as_float64(logits.logsumexp(dim=2) - own).sum(dim=0)
 
 
 def _initial(

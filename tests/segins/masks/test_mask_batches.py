@@ -61,3 +61,13 @@ def test_an_unreadable_image_ends_in_its_own_error(workers: int) -> None:
 def test_masks_are_kept_at_the_size_of_the_image_or_smaller(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert mask_size(Image.new("RGB", size), 128) == expected
     assert np.prod(expected) > 0
+
+
+def test_processes_share_whole_batches_in_their_order() -> None:
+    options = {"batch_size": 3, "longest_side": 64, "seed": 1, "workers": 0}
+    whole = list(image_batches(16, read, INPUT, **options))
+    shares = [list(image_batches(16, read, INPUT, rank=rank, processes=4, **options)) for rank in range(4)]
+    together = [batch for share in shares for batch in share]
+    assert [batch.rows for batch in together] == [batch.rows for batch in whole]
+    assert all(torch.equal(a.images, b.images) for a, b in zip(together, whole, strict=True))
+    assert {len(share) for share in shares} == {1, 2}

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline_lib.base.runtime import as_float64
+
 T = TypeVar("T")
 
 
@@ -24,7 +26,9 @@ def refresh_statistics(module: nn.Module, batches: Iterable[T], forward: Callabl
         forward: Runs the network on a batch in training mode.
     """
     layers = [layer for layer in module.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats]
-    sums = [(torch.zeros_like(_mean(layer)).double(), torch.zeros_like(_mean(layer)).double()) for layer in layers]
+    sums = [
+        (as_float64(torch.zeros_like(_mean(layer))), as_float64(torch.zeros_like(_mean(layer)))) for layer in layers
+    ]
     momenta = [layer.momentum for layer in layers]
     count = 0
     try:
@@ -35,9 +39,9 @@ def refresh_statistics(module: nn.Module, batches: Iterable[T], forward: Callabl
             forward(batch)
             count += 1
             for layer, (means, squares) in zip(layers, sums, strict=True):
-                mean = _mean(layer).double()
+                mean = as_float64(_mean(layer))
                 means += mean
-                squares += _variance(layer).double() + mean**2
+                squares += as_float64(_variance(layer)) + mean**2
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pipeline_lib.base import torchvision_import  # noqa: F401
 from pipeline_lib.segins.resnet.build import build_resnet, load_backbone, stage_channels
+from pipeline_lib.segins.resnet.groups import maps_of_groups
 from pipeline_lib.segins.transfer.detection.proposals import ProposalNetwork
 from pipeline_lib.segins.transfer.detection.region_heads import Found, RegionHeads
-from pipeline_lib.segins.transfer.detection.targets import Targets
+from pipeline_lib.segins.transfer.detection.targets import ImageGroup, Targets
 from pipeline_lib.segins.transfer.settings import DetectionSettings
 
 from torchvision.models.detection.image_list import ImageList  # isort: skip
@@ -53,26 +54,46 @@ class Detector(nn.Module):
         for name in names:
             self.backbone.add_module(name, backbone.get_submodule(name))
 
-    def forward(
-        self, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets] | None = None
-    ) -> dict[str, Tensor] | list[Found]:
-        """Losses in training, detections in testing.
+    def forward(self, groups: Sequence[ImageGroup]) -> dict[str, Tensor]:
+        """Losses of a training batch.
+
+        Batch normalisation sees all groups at once; each group draws anchors and regions by its own seed and has losses
+        of its own, whose means are given, as detectron2 has them of its devices.
+
+        Args:
+            groups: Images with their objects, on the detector's device.
+
+        Returns:
+            Scalars by name.
+        """
+        maps = maps_of_groups(self.backbone, [group.images for group in groups])  # (N, C, H / 16, W / 16) each
+        losses, sampled = [], []
+        for group, own in zip(groups, maps, strict=True):
+            torch.manual_seed(group.seed)
+            proposals, found = self._proposed(own, group.images, group.sizes, group.targets)
+            losses.append({"objectness": found["loss_objectness"], "proposal_box": found["loss_rpn_box_reg"]})
+            sampled.append(self.heads.sample(proposals, group.targets))
+        of_regions = self.heads.losses(maps, sampled, [group.targets for group in groups])
+        each = [one | other for one, other in zip(losses, of_regions, strict=True)]
+        return {name: torch.stack([own[name] for own in each]).mean() for name in each[0]}
+
+    def detect(self, images: Tensor, sizes: list[tuple[int, int]]) -> list[Found]:
+        """Detections of every image, in evaluation mode.
 
         Args:
             images: Normalised and padded, float (N, 3, H, W).
             sizes: Height and width of every image without the padding.
-            targets: Objects of every image, in training.
-
-        Returns:
-            Scalars by name with ``targets``, else the detections of every image.
         """
         maps = self.backbone(images)  # (N, C, H / 16, W / 16)
+        proposals, _ = self._proposed(maps, images, sizes, None)
+        return self.heads.detect(maps, proposals, sizes)
+
+    def _proposed(
+        self, maps: Tensor, images: Tensor, sizes: list[tuple[int, int]], targets: list[Targets] | None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
         boxes = None if targets is None else [{"boxes": each.boxes} for each in targets]
-        proposals, losses = self.proposals(ImageList(images, sizes), {"res4": maps}, boxes)
-        if targets is None:
-            return self.heads.detect(maps, proposals, sizes)
-        own = {"objectness": losses["loss_objectness"], "proposal_box": losses["loss_rpn_box_reg"]}
-        return own | self.heads.losses(maps, proposals, targets)
+        found: tuple[list[Tensor], dict[str, Tensor]] = self.proposals(ImageList(images, sizes), {"res4": maps}, boxes)
+        return found
 
 
 def build_detector(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,9 +37,9 @@ def detect(
     parts: list[tuple[EvaluationImage, Found, list[bytes] | None]] = []
     bar = progress(range(len(samples)), "detect", unit="image")
     for batch in evaluation_batches(samples, batch_size, workers):
-        pixels = torch.stack([image.pixels for image in batch]).to(device)  # (N, 3, H, W)
+        pixels = torch.stack([image.pixels for image in batch]).to(device, non_blocking=True)  # (N, 3, H, W)
         height, width = int(pixels.shape[2]), int(pixels.shape[3])
-        results = detector(pixels, [(height, width)] * len(batch))
+        results = detector.detect(pixels, [(height, width)] * len(batch))
         for image, found in zip(batch, results, strict=True):
             images.append(image.id)
             parts.append((image, *_in_image(found, image, height, width)))
@@ -73,4 +75,19 @@ def _joined(images: list[int], parts: list[tuple[EvaluationImage, Found, list[by
         boxes=column([found.boxes for _, found, _ in parts], torch.zeros(0, 4)),
         masks=tuple(mask for _, _, masks in parts for mask in masks or ()) if masked else None,
         sizes=np.repeat(sizes, counts, axis=0),
+    )
+
+
+def joined_detections(parts: Sequence[Detections]) -> Detections:
+    """Detections of several processes as one, in their order; those of no image may be among them."""
+    tested = [part for part in parts if len(part.images)] or parts[:1]
+    masked = all(part.masks is not None for part in tested)
+    return Detections(
+        images=np.concatenate([part.images for part in tested]),
+        ids=np.concatenate([part.ids for part in tested]),
+        labels=np.concatenate([part.labels for part in tested]),
+        scores=np.concatenate([part.scores for part in tested]),
+        boxes=np.concatenate([part.boxes for part in tested]),
+        masks=tuple(mask for part in tested for mask in part.masks or ()) if masked else None,
+        sizes=np.concatenate([part.sizes for part in tested]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,24 +114,35 @@ class RegionHeads(nn.Module):
 
     def features(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
         """Features of regions, float (K, C, s, s), s being half the region size, rounded up."""
-        rows = torch.cat([each.new_full((len(each), 1), row) for row, each in enumerate(boxes)])
-        regions = torch.cat([rows, torch.cat(boxes)], dim=1)  # (K, 5)
-        features: Tensor = self.norm(self.res5(align_regions(maps, regions, self.region_size, 1 / STRIDE)))
+        features: Tensor = self.norm(self.res5(self._aligned(maps, boxes)))
         return features
 
-    def losses(self, maps: Tensor, proposals: list[Tensor], targets: list[Targets]) -> dict[str, Tensor]:
-        """Losses of classes, boxes and masks.
+    def _aligned(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
+        rows = torch.cat([each.new_full((len(each), 1), row) for row, each in enumerate(boxes)])
+        regions = torch.cat([rows, torch.cat(boxes)], dim=1)  # (K, 5)
+        return align_regions(maps, regions, self.region_size, 1 / STRIDE)
+
+    def losses(
+        self, maps: Sequence[Tensor], sampled: Sequence[list[Sampled]], targets: Sequence[list[Targets]]
+    ) -> list[dict[str, Tensor]]:
+        """Losses of classes, boxes and masks; the regions of all groups are normalised together.
 
         Args:
-            maps: res4, float (N, C, H, W).
-            proposals: Of every image, float (p, 4).
-            targets: Of every image.
+            maps: res4 of every group, float (N, C, H, W) each.
+            sampled: Regions of every image, by group.
+            targets: Of every image, by group.
 
         Returns:
-            Scalars by name.
+            Of every group, scalars by name.
         """
-        sampled = [self._sample(*pair) for pair in zip(proposals, targets, strict=True)]
-        features = self.features(maps, [each.boxes for each in sampled])
+        boxes = [[each.boxes for each in group] for group in sampled]
+        aligned = [self._aligned(own, group) for own, group in zip(maps, boxes, strict=True)]
+        features: Tensor = self.norm(self.res5(torch.cat(aligned)))  # (K, C, s, s)
+        parts = torch.split(features, [len(group) for group in aligned])
+        return [self._losses(*group) for group in zip(parts, sampled, targets, strict=True)]
+
+    def _losses(self, features: Tensor, sampled: list[Sampled], targets: list[Targets]) -> dict[str, Tensor]:
+        """Losses of one group from the features of its regions, (K, C, s, s)."""
         labels = torch.cat([each.labels for each in sampled])  # (K,)
         pooled = features.mean(dim=(2, 3))  # (K, C)
         positive = (labels < self.classes).nonzero()[:, 0]
@@ -148,6 +160,15 @@ class RegionHeads(nn.Module):
             logits = self.masks(features[positive], chosen)
             losses["mask"] = _mask_loss(logits, sampled, targets, self.classes)
         return losses
+
+    def sample(self, proposals: list[Tensor], targets: list[Targets]) -> list[Sampled]:
+        """Regions that the second stage is trained on, by torch's generator.
+
+        Args:
+            proposals: Of every image, float (p, 4).
+            targets: Of every image.
+        """
+        return [self._sample(*pair) for pair in zip(proposals, targets, strict=True)]
 
     @torch.no_grad()
     def _sample(self, proposals: Tensor, targets: Targets) -> Sampled:

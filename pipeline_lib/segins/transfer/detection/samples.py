@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,9 +17,10 @@ from torch.utils.data import Dataset as TorchDataset
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.images.decoding import decode
+from pipeline_lib.base.progress import progress
+from pipeline_lib.images.decoding import decode, upright_size
 from pipeline_lib.images.normalisation import Normalisation
-from pipeline_lib.segins.transfer.detection.targets import Batch, Targets, padded
+from pipeline_lib.segins.transfer.detection.targets import Targets
 from pipeline_lib.segins.transfer.settings import DetectionSettings
 
 
@@ -94,6 +96,20 @@ class TrainingSamples(TorchDataset[tuple[Tensor, Targets]]):
         """Images a pass."""
         return len(self._rows)
 
+    @cached_property
+    def _wide(self) -> NDArray[np.bool_]:
+        """Whether each image of the split is wider than high, bool (n,); read once, from the heads of the files."""
+        wide = np.zeros(len(self._ids), dtype=bool)
+        images = self._dataset.images("train", 0, len(self._ids))
+        for row, image in progress(images, "sizes of images", total=len(self._ids), unit="image"):
+            width, height = upright_size(image, self._dataset.name("train", row))
+            wide[row] = width > height
+        return wide
+
+    def is_wide(self, position: int) -> bool:
+        """Whether the image of sample number ``position`` is wider than high."""
+        return bool(self._wide[self._row(position)])
+
     def __getitem__(self, position: int) -> tuple[Tensor, Targets]:
         """Sample number ``position`` of the training."""
         row = self._row(position)
@@ -132,38 +148,6 @@ def _resized_masks(masks: NDArray[np.bool_], width: int, height: int, flipped: b
     if flipped:
         columns = columns[::-1]
     return torch.from_numpy(masks[:, rows[:, None], columns].astype(np.uint8))
-
-
-def training_batches(
-    samples: TrainingSamples, steps: range, batch_size: int, rank: int, world_size: int, workers: int
-) -> Iterator[Batch]:
-    """Batches of consecutive steps for one process.
-
-    Args:
-        samples: The samples.
-        steps: Numbers of the steps.
-        batch_size: Images a step over all processes.
-        rank: Number of this process.
-        world_size: Number of processes.
-        workers: Processes that decode.
-
-    Yields:
-        One batch a step.
-
-    Raises:
-        UserError: The batch cannot be shared among the processes.
-    """
-    if batch_size % world_size:
-        raise UserError(f"detection.batch_size = {batch_size}: not divisible by the {world_size} processes")
-    own = batch_size // world_size
-    first = (step * batch_size + rank * own for step in steps)
-    positions = ([start + number for number in range(own)] for start in first)
-    yield from DataLoader(samples, batch_sampler=positions, collate_fn=_collated, num_workers=workers)
-
-
-def _collated(samples: list[tuple[Tensor, Targets]]) -> Batch:
-    images, sizes = padded([image for image, _ in samples])
-    return Batch(images, sizes, [targets for _, targets in samples])
 
 
 @dataclass(frozen=True)

@@ -24,27 +24,41 @@ class Targets:
 
     def to(self, device: torch.device) -> Targets:
         """The same objects on a device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return Targets(self.boxes.to(device), self.labels.to(device), masks)
+        masks = None if self.masks is None else self.masks.to(device, non_blocking=True)
+        return Targets(self.boxes.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), masks)
+
+    def pin_memory(self) -> Targets:
+        """The same objects where a device can copy them from while the next step is computed."""
+        masks = None if self.masks is None else self.masks.pin_memory()
+        return Targets(self.boxes.pin_memory(), self.labels.pin_memory(), masks)
 
 
 @dataclass
-class Batch:
-    """Images and their objects.
+class ImageGroup:
+    """Images of one orientation that are padded together, and their objects.
 
     Attributes:
         images: Normalised, padded with zeros at the right and the bottom, float32 (N, 3, H, W).
         sizes: Height and width of each image without the padding.
         targets: Objects of each image.
+        seed: Of the anchors and regions that are drawn for the group.
     """
 
     images: Tensor
     sizes: list[tuple[int, int]]
     targets: list[Targets]
+    seed: int
 
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on a device."""
-        return Batch(self.images.to(device), self.sizes, [targets.to(device) for targets in self.targets])
+    def to(self, device: torch.device) -> ImageGroup:
+        """The same group on a device."""
+        images = self.images.to(device, non_blocking=True)
+        return ImageGroup(images, self.sizes, [targets.to(device) for targets in self.targets], self.seed)
+
+    def pin_memory(self) -> ImageGroup:
+        """The same group where a device can copy it from while the next step is computed."""
+        return ImageGroup(
+            self.images.pin_memory(), self.sizes, [targets.pin_memory() for targets in self.targets], self.seed
+        )
 
 
 def padded(images: list[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
@@ -13,10 +13,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.runtime import all_reduce
+from pipeline_lib.segins.pretraining.batch_norm import synchronised
 from pipeline_lib.segins.transfer.detection.batch_statistics import refresh_statistics
 from pipeline_lib.segins.transfer.detection.detector import Detector
-from pipeline_lib.segins.transfer.detection.samples import TrainingSamples, training_batches
-from pipeline_lib.segins.transfer.detection.targets import Batch
+from pipeline_lib.segins.transfer.detection.grouping import group_size, training_batches
+from pipeline_lib.segins.transfer.detection.samples import TrainingSamples
+from pipeline_lib.segins.transfer.detection.targets import ImageGroup
 from pipeline_lib.segins.transfer.settings import DetectionSettings
 
 MOMENTUM = 0.9
@@ -58,13 +60,10 @@ class DetectionTrainer:
             workers: Processes that decode; 0: this one does.
 
         Raises:
-            UserError: Several processes without CUDA, where batch statistics cannot be shared.
+            UserError: The processes cannot share a batch.
         """
-        if fabric.world_size > 1:
-            if fabric.device.type != "cuda":
-                raise UserError("detection: several processes need machine.device = cuda; use one on the CPU")
-            convert: Any = nn.SyncBatchNorm.convert_sync_batchnorm
-            detector = convert(detector)
+        group_size(settings.batch_size, fabric.world_size)
+        synchronised(detector, fabric.device)
         self.fabric = fabric
         self.settings = settings
         self.detector = detector
@@ -84,7 +83,7 @@ class DetectionTrainer:
         return f"after step {self.iteration} of {self.settings.iterations}"
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on, the same in every process."""
         return {
             "iteration": self.iteration,
             "detector": self.detector.state_dict(),
@@ -93,8 +92,6 @@ class DetectionTrainer:
             "sums": self._sums,
             "summed": self._summed,
             "refreshed": self._refreshed,
-            "generator": torch.get_rng_state(),
-            "device_generator": torch.cuda.get_rng_state(self.fabric.device) if self._on_cuda else None,
         }
 
     def resume(self, state: dict[str, Any]) -> None:
@@ -106,10 +103,6 @@ class DetectionTrainer:
         self._sums = {name: value.to(self.fabric.device) for name, value in state["sums"].items()}
         self._summed = state["summed"]
         self._refreshed = state["refreshed"]
-        # Steps seed the generators themselves; the refresh at the end draws on from the last one.
-        torch.set_rng_state(state["generator"])
-        if self._on_cuda and state["device_generator"] is not None:
-            torch.cuda.set_rng_state(state["device_generator"], self.fabric.device)
 
     def run(self, after: Callable[[Self], None] | None = None) -> list[dict[str, Any]]:
         """Train to the end and take the statistics of batch normalisation anew.
@@ -125,7 +118,6 @@ class DetectionTrainer:
         """
         self.detector.train()
         steps = range(self.iteration, self.settings.iterations)
-        # A loader of no steps would draw from the generator too.
         batches = self._batches(steps) if steps else ()
         for batch in progress(batches, "train detector", total=len(steps), unit="step"):
             self._step(batch)
@@ -137,27 +129,18 @@ class DetectionTrainer:
             self._refreshed = True
         return self.history
 
-    @property
-    def _on_cuda(self) -> bool:
-        return self.fabric.device.type == "cuda"
+    def _batches(self, steps: range) -> Iterator[list[ImageGroup]]:
+        fabric, size = self.fabric, self.settings.batch_size
+        on_cuda = fabric.device.type == "cuda"
+        rank, processes = fabric.global_rank, fabric.world_size
+        return training_batches(self.samples, steps, size, rank, processes, self._workers, on_cuda)
 
-    def _batches(self, steps: range) -> Any:
-        fabric, settings = self.fabric, self.settings
-        return training_batches(
-            self.samples, steps, settings.batch_size, fabric.global_rank, fabric.world_size, self._workers
-        )
-
-    def _forward(self, batch: Batch) -> dict[str, Tensor]:
-        moved = batch.to(self.fabric.device)
-        losses: dict[str, Tensor] = self._module(moved.images, moved.sizes, moved.targets)
+    def _forward(self, batch: list[ImageGroup]) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = self._module([group.to(self.fabric.device) for group in batch])
         return losses
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batch: list[ImageGroup]) -> None:
         settings, fabric = self.settings, self.fabric
-        # Anchors and regions are drawn from torch's generator; a step's draws must not depend on the steps before.
-        torch.manual_seed(
-            (self.samples.seed * settings.iterations + self.iteration) * fabric.world_size + fabric.global_rank
-        )
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self.iteration, settings)
         losses = self._forward(batch)
@@ -165,16 +148,17 @@ class DetectionTrainer:
         fabric.backward(total)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value.detach()
+        # Means over all processes at every step, so that the first one's state is that of all.
+        means = all_reduce(torch.stack(list(losses.values())).detach()) / fabric.world_size
+        for name, value in zip(losses, means, strict=True):
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._summed += 1
         self.iteration += 1
         if self.iteration % max(1, settings.iterations // _WATCHED) == 0 or self.iteration == settings.iterations:
             self._watch()
 
     def _watch(self) -> None:
-        shares = self._summed * self.fabric.world_size
-        means = {name: float(all_reduce(value)) / shares for name, value in self._sums.items()}
+        means = {name: float(value) / self._summed for name, value in self._sums.items()}
         if not all(value == value and abs(value) != float("inf") for value in means.values()):
             raise UserError(
                 f"detection.learning_rate = {self.settings.learning_rate}: the loss is not finite at step "

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.runtime import is_distributed
 from pipeline_lib.features.blocks import ArrayFeatures
 from pipeline_lib.features.knn_vote import knn_classes
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.linear.ridge_probe import ridge_classes
 from pipeline_lib.segins.transfer.linear.samples import Crops
-from pipeline_lib.segins.transfer.linear.training import pooled_features, topk_accuracy, train_classifier
+from pipeline_lib.segins.transfer.linear.training import LinearTrainer, pooled_features, topk_accuracy
 from pipeline_lib.segins.transfer.settings import LinearEvalSettings
 
 _LEAST_CLASSES = 2
@@ -54,8 +56,12 @@ def linear_evaluation(
     *,
     seed: int,
     workers: int,
-) -> dict[str, Any]:
+    train: Callable[[LinearTrainer], nn.Linear] = LinearTrainer.run,
+) -> dict[str, Any] | None:
     """Accuracy of a linear classifier, of one in closed form and of k-NN on frozen features.
+
+    Processes share the images that the network sees. Where features are computed once, the first process trains on them
+    alone; it also compares.
 
     Args:
         model: A ResNet without classifier, on ``device``; put into evaluation mode.
@@ -64,44 +70,54 @@ def linear_evaluation(
         settings: Settings.
         device: Where to compute.
         seed: Seed of weights, order and crops.
-        workers: Threads that decode; 0: none.
+        workers: Processes that decode; 0: this one does.
+        train: Runs the trainer to its end, for example from a stored state.
 
     Returns:
-        ``top1``, ``top5``, ``ridge_acc`` and ``knn_acc`` in [0, 1], ``train_images``, ``test_images``, ``classes``.
+        ``top1``, ``top5``, ``ridge_acc`` and ``knn_acc`` in [0, 1], ``train_images``, ``test_images``, ``classes``;
+        ``None`` in all processes but the first.
 
     Raises:
         UserError: There are no labels, or of fewer than two classes.
     """
-    train, test = labelled_rows(dataset, "train"), labelled_rows(dataset, "val")
-    classes = int(max(train.labels.max(), test.labels.max())) + 1
+    of_train, of_test = labelled_rows(dataset, "train"), labelled_rows(dataset, "val")
+    classes = int(max(of_train.labels.max(), of_test.labels.max())) + 1
     if classes < _LEAST_CLASSES:
         raise UserError(f"{dataset.folder}: one class only; linear evaluation needs two")
+    size = settings.batch_size
 
-    def features(split: str, rows: NDArray[np.int64], drawn: tuple[int, int] | None = None) -> Tensor:
+    def features(split: str, rows: NDArray[np.int64], drawn: tuple[int, int] | None = None) -> Iterator[Tensor]:
         crops = Crops(dataset, split, rows, settings.image_size, normalisation, drawn)
-        return pooled_features(model, crops.batches(settings.batch_size, workers), device)
+        return pooled_features(model, crops, size, workers, device)
 
-    fixed, tested = features("train", train.rows), features("val", test.rows)  # (n, C), (m, C)
+    def kept(split: str, rows: NDArray[np.int64]) -> Tensor:
+        return torch.cat([part.cpu() for part in features(split, rows)])
 
-    def of_epoch(epoch: int, order: Tensor) -> Iterable[Tensor]:
+    fixed, tested = kept("train", of_train.rows), kept("val", of_test.rows)  # (n, C), (m, C)
+
+    def of_epoch(epoch: int, order: Tensor, first: int) -> Iterable[Tensor]:
+        chosen = order[first * size :]
         if settings.augment:
-            chosen = features("train", train.rows[order.numpy()], (seed, epoch))
-        else:
-            chosen = fixed[order]
-        return torch.split(chosen, settings.batch_size)
+            return features("train", of_train.rows[chosen.numpy()], (seed, epoch))
+        return (fixed[rows].to(device) for rows in torch.split(chosen, size))
 
-    classifier = train_classifier(of_epoch, train.labels, fixed.shape[1], classes, settings, seed)
+    first_process = not is_distributed() or dist.get_rank() == 0
+    if not settings.augment and not first_process:
+        return None
+    classifier = train(LinearTrainer(of_epoch, of_train.labels, fixed.shape[1], classes, settings, seed, device))
+    if not first_process:
+        return None
     with torch.inference_mode():
-        logits = classifier(tested)
+        logits = classifier.cpu()(tested)
     base, queries = ArrayFeatures(fixed.numpy()), ArrayFeatures(tested.numpy())
-    nearest = knn_classes(base, train.labels.numpy(), queries, settings.knn_neighbors)
-    by_ridge = ridge_classes(fixed.numpy(), train.labels.numpy(), tested.numpy())
+    nearest = knn_classes(base, of_train.labels.numpy(), queries, settings.knn_neighbors)
+    by_ridge = ridge_classes(fixed.numpy(), of_train.labels.numpy(), tested.numpy())
     return {
-        "top1": topk_accuracy(logits, test.labels, 1),
-        "top5": topk_accuracy(logits, test.labels, 5),
-        "ridge_acc": float((by_ridge == test.labels.numpy()).mean()),
-        "knn_acc": float((nearest == test.labels.numpy()).mean()),
-        "train_images": len(train.rows),
-        "test_images": len(test.rows),
+        "top1": topk_accuracy(logits, of_test.labels, 1),
+        "top5": topk_accuracy(logits, of_test.labels, 5),
+        "ridge_acc": float((by_ridge == of_test.labels.numpy()).mean()),
+        "knn_acc": float((nearest == of_test.labels.numpy()).mean()),
+        "train_images": len(of_train.rows),
+        "test_images": len(of_test.rows),
         "classes": classes,
     }

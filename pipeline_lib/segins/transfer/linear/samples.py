@@ -7,12 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from pipeline_lib.artifacts.dataset import Dataset
+from pipeline_lib.base.row_blocks import row_blocks
+from pipeline_lib.base.runtime import is_distributed
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.images.normalisation import Normalisation
 
@@ -86,7 +89,35 @@ class Crops(TorchDataset[Tensor]):
             return self._normalisation(centre_crop(image, self._side))
         return self._normalisation(random_crop(image, self._side, np.random.default_rng((*self._drawn, row))))
 
-    def batches(self, size: int, workers: int) -> Iterator[Tensor]:
-        """Batches in order, float32 (at most ``size``, 3, side, side)."""
-        loader: DataLoader[Tensor] = DataLoader(self, batch_size=size, num_workers=workers, collate_fn=torch.stack)
+    def batches(self, size: int, workers: int, pinned: bool = False) -> Iterator[Tensor]:
+        """This process' share of every batch, in order, float32 (shares, 3, side, side).
+
+        Args:
+            size: Crops a batch, over all processes; the last may have fewer.
+            workers: Processes that decode; 0: this one does.
+            pinned: Put crops where a device can copy them from meanwhile.
+        """
+        shares = [share_of(positions, *_place()) for positions in row_blocks(len(self), size)]
+        loader: DataLoader[Tensor] = DataLoader(
+            self,
+            batch_sampler=shares,
+            num_workers=min(workers, len(shares)),
+            collate_fn=torch.stack,
+            pin_memory=pinned,
+        )
         return iter(loader)
+
+
+def share_of(block: slice, rank: int, processes: int) -> list[int]:
+    """Positions of a batch that one of several processes works on.
+
+    All get as many: where they cannot be shared evenly, the last position is worked on again, and left out of what is
+    gathered.
+    """
+    each = -(-(block.stop - block.start) // processes)
+    first = block.start + rank * each
+    return [min(position, block.stop - 1) for position in range(first, first + each)]
+
+
+def _place() -> tuple[int, int]:
+    return (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)

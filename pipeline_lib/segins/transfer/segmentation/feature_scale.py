@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipeline_lib.base.runtime import all_reduce, is_distributed
 from pipeline_lib.segins.transfer.segmentation.model import LinearSegmenter
 
 BATCHES = 16
@@ -20,7 +21,7 @@ def standardise_features(segmenter: LinearSegmenter, batches: Iterable[Tensor]) 
 
     Args:
         segmenter: The segmenter, changed in place; its network is used in evaluation mode.
-        batches: Normalised images, float (N, 3, H, W) each, on the segmenter's device.
+        batches: Normalised images, float (N, 3, H, W) each, on the segmenter's device; processes share them.
     """
     training = segmenter.training
     segmenter.eval()
@@ -35,6 +36,11 @@ def standardise_features(segmenter: LinearSegmenter, batches: Iterable[Tensor]) 
             squares += features.square().sum(dim=1)
             count += features.shape[1]
     segmenter.train(training)
+    device = segmenter.mean.device
+    # With several processes, whose devices all have 64 bits.
+    if is_distributed():
+        sums = all_reduce(torch.cat([total, squares, total.new_tensor([count])]).to(device)).cpu()
+        total, squares, count = sums[:channels], sums[channels:-1], int(sums[-1])
     mean = total / count
     deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
     deviation[deviation < _SMALLEST_DEVIATION] = 1.0

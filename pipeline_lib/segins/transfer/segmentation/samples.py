@@ -121,11 +121,21 @@ class TrainingCrops(TorchDataset[tuple[Tensor, Tensor]]):
                 break
         return box
 
-    def batches(self, steps: range, size: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of the given steps: float32 (size, 3, side, side) and int64 (size, side, side)."""
-        positions = [list(range(step * size, (step + 1) * size)) for step in steps]
+    def batches(
+        self, steps: range, size: int, workers: int, own: range | None = None, pinned: bool = False
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of the given steps: float32 (b, 3, side, side) and int64 (b, side, side).
+
+        Args:
+            steps: Numbers of the steps.
+            size: Crops a step, over all processes.
+            workers: Processes that decode; 0: this one does.
+            own: Which crops of a step this process works on, b of them; by default all.
+            pinned: Put batches where a device can copy them from meanwhile.
+        """
+        positions = [[step * size + number for number in own or range(size)] for step in steps]
         loader: DataLoader[tuple[Tensor, Tensor]] = DataLoader(
-            self, batch_sampler=_Given(positions), num_workers=workers
+            self, batch_sampler=_Given(positions), num_workers=workers, pin_memory=pinned
         )
         return iter(loader)
 

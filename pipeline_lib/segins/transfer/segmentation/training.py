@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
+from pipeline_lib.base.runtime import all_reduce, block_of_rank, fixed_shapes, sum_dtype
+from pipeline_lib.segins.pretraining.batch_norm import synchronised
 from pipeline_lib.segins.transfer.segmentation.feature_scale import BATCHES, standardise_features
 from pipeline_lib.segins.transfer.segmentation.model import LinearSegmenter
 from pipeline_lib.segins.transfer.segmentation.samples import TrainingCrops
@@ -64,21 +67,28 @@ class SegmentationTrainer:
         """Prepare the optimiser.
 
         Args:
-            fabric: A launched Fabric of one process.
+            fabric: A launched Fabric.
             settings: Settings.
             segmenter: The model, changed in place.
             crops: What it is trained on.
             workers: Processes that decode; 0: this one does.
+
+        Raises:
+            UserError: The processes cannot share a batch evenly.
         """
+        if settings.batch_size % fabric.world_size:
+            raise UserError(
+                f"segmentation.batch_size = {settings.batch_size}: not divisible by the {fabric.world_size} processes"
+            )
+        synchronised(segmenter, fabric.device)
         self.iteration = 0
         self.history: list[dict[str, Any]] = []
         self.segmenter = segmenter
-        self._settings, self._crops, self._device, self._workers = settings, crops, fabric.device, workers
+        self._fabric, self._settings, self._crops, self._workers = fabric, settings, crops, workers
         parameters = [parameter for parameter in segmenter.parameters() if parameter.requires_grad]
         optimizer = torch.optim.SGD(parameters, lr=settings.learning_rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
         self._module, self._optimizer = fabric.setup(segmenter, optimizer)
-        self._backward = fabric.backward
-        self._loss_sum, self._summed = 0.0, 0
+        self._loss_sum, self._summed = self._zero(), 0
 
     @property
     def position(self) -> str:
@@ -86,7 +96,7 @@ class SegmentationTrainer:
         return f"after step {self.iteration} of {self._settings.iterations}"
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on, the same in every process."""
         return {
             "iteration": self.iteration,
             "segmenter": self.segmenter.state_dict(),
@@ -101,7 +111,7 @@ class SegmentationTrainer:
         self.iteration, self.history = state["iteration"], state["history"]
         self.segmenter.load_state_dict(state["segmenter"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._loss_sum, self._summed = state["loss_sum"], state["summed"]
+        self._loss_sum, self._summed = state["loss_sum"].to(self._loss_sum), state["summed"]
 
     def run(self, after: Callable[[Self], None] | None = None) -> list[dict[str, Any]]:
         """Train to the end.
@@ -115,38 +125,51 @@ class SegmentationTrainer:
         Raises:
             UserError: The loss stopped being finite.
         """
-        settings = self._settings
+        settings, device = self._settings, self._fabric.device
         if self.iteration == 0 and self.segmenter.frozen and settings.scaling == "standardise":
-            first = self._crops.batches(range(BATCHES), settings.batch_size, self._workers)
-            standardise_features(self.segmenter, (pixels.to(self._device) for pixels, _ in first))
+            first = self._batches(range(BATCHES))
+            standardise_features(self.segmenter, (pixels.to(device, non_blocking=True) for pixels, _ in first))
         self.segmenter.train()
         steps = range(self.iteration, settings.iterations)
-        batches = self._crops.batches(steps, settings.batch_size, self._workers)
-        for pixels, targets in progress(batches, "train segmenter", total=len(steps), unit="step"):
-            for group in self._optimizer.param_groups:
-                group["lr"] = learning_rate(self.iteration, settings)
-            scores = self._module(pixels.to(self._device))  # (N, classes, H, W)
-            loss = segmentation_loss(scores, targets.to(self._device))
-            self._optimizer.zero_grad()
-            self._backward(loss)
-            self._optimizer.step()
-            self.iteration += 1
-            self._watch(float(loss.detach()))
-            if after is not None:
-                after(self)
+        with fixed_shapes():
+            for pixels, targets in progress(self._batches(steps), "train segmenter", total=len(steps), unit="step"):
+                for group in self._optimizer.param_groups:
+                    group["lr"] = learning_rate(self.iteration, settings)
+                scores = self._module(pixels.to(device, non_blocking=True))  # (N, classes, H, W)
+                loss = segmentation_loss(scores, targets.to(device, non_blocking=True))
+                self._optimizer.zero_grad()
+                self._fabric.backward(loss)
+                self._optimizer.step()
+                self.iteration += 1
+                self._watch(loss.detach())
+                if after is not None:
+                    after(self)
         return self.history
 
-    def _watch(self, loss: float) -> None:
+    def _batches(self, steps: range) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process' share of the batches of steps."""
+        fabric, size = self._fabric, self._settings.batch_size
+        own = block_of_rank(size, fabric.global_rank, fabric.world_size)
+        return self._crops.batches(steps, size, self._workers, own, fabric.device.type == "cuda")
+
+    def _zero(self) -> Tensor:
+        device = self._fabric.device
+        return torch.zeros((), dtype=sum_dtype(device), device=device)
+
+    def _watch(self, loss: Tensor) -> None:
+        """Add up the loss, on the device; look at the sum, and wait for it, at every tenth of the training."""
         settings = self._settings
-        if loss != loss or abs(loss) == float("inf"):
+        # The mean over all processes at every step, so that the first one's state is that of all.
+        self._loss_sum = self._loss_sum + (all_reduce(loss) / self._fabric.world_size).to(self._loss_sum.dtype)
+        self._summed += 1
+        if self.iteration % max(1, settings.iterations // _WATCHED) and self.iteration != settings.iterations:
+            return
+        mean = float(self._loss_sum) / self._summed
+        if not math.isfinite(mean):
             raise UserError(
                 f"segmentation.learning_rate = {settings.learning_rate}: the loss is not finite at step "
                 f"{self.iteration}; a lower rate is needed"
             )
-        self._loss_sum, self._summed = self._loss_sum + loss, self._summed + 1
-        if self.iteration % max(1, settings.iterations // _WATCHED) == 0 or self.iteration == settings.iterations:
-            rate = self._optimizer.param_groups[0]["lr"]
-            self.history.append(
-                {"iteration": self.iteration, "learning_rate": rate, "loss": self._loss_sum / self._summed}
-            )
-            self._loss_sum, self._summed = 0.0, 0
+        rate = self._optimizer.param_groups[0]["lr"]
+        self.history.append({"iteration": self.iteration, "learning_rate": rate, "loss": mean})
+        self._loss_sum, self._summed = self._zero(), 0

@@ -4,7 +4,6 @@ import torch
 
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.base.errors import UserError
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.detection.samples import (
     EvaluationSamples,
@@ -12,7 +11,6 @@ from pipeline_lib.segins.transfer.detection.samples import (
     evaluation_batches,
     evaluation_split,
     resized_size,
-    training_batches,
 )
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -73,25 +71,6 @@ def test_a_sample_depends_on_its_position_alone(samples):
     list(map(first.__getitem__, range(7)))
     torch.testing.assert_close(first[9][0], second[9][0], rtol=0, atol=0)
     torch.testing.assert_close(first[9][1].boxes, second[9][1].boxes, rtol=0, atol=0)
-
-
-def test_processes_share_the_batches(samples):
-    made = samples()
-    whole = list(training_batches(made, range(2, 4), 4, 0, 1, 0))
-    halves = [list(training_batches(made, range(2, 4), 4, rank, 2, 0)) for rank in (0, 1)]
-    for number, batch in enumerate(whole):
-        boxes = [targets.boxes for half in halves for targets in half[number].targets]
-        assert all(torch.equal(a.boxes, b) for a, b in zip(batch.targets, boxes, strict=True))
-        height, width = (max(side) for side in zip(*batch.sizes, strict=True))
-        assert batch.images.shape == (4, 3, height, width)
-    with pytest.raises(UserError, match=r"detection.batch_size = 3: not divisible by the 2 processes"):
-        next(training_batches(made, range(1), 3, 0, 2, 0))
-
-
-def test_workers_give_the_same_batches(samples):
-    made = samples()
-    here, there = (list(training_batches(made, range(3), 2, 0, 1, workers)) for workers in (0, 1))
-    assert all(torch.equal(a.images, b.images) for a, b in zip(here, there, strict=True))
 
 
 def test_tested_images_keep_their_order_and_are_not_padded(squares):

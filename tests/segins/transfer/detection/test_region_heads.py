@@ -38,7 +38,7 @@ def test_losses_by_hand() -> None:
     target = [10.0, 10.0, 50.0, 50.0]
     near, far = [12.0, 8.0, 52.0, 48.0], [60.0, 60.0, 90.0, 90.0]
     targets = [Targets(torch.tensor([target]), torch.tensor([1]))]
-    losses = model.losses(maps, [torch.tensor([near, far])], targets)
+    (losses,) = model.losses([maps], [model.sample([torch.tensor([near, far])], targets)], [targets])
     # The object's own box joins the proposals; all three are below the number to be sampled.
     boxes = torch.tensor([near, far, target])
     pooled = model.features(maps, [boxes]).mean(dim=(2, 3))
@@ -89,7 +89,8 @@ def test_masks_share_the_features_of_the_positive_regions() -> None:
     masks[0, 10:30, 10:50] = 1
     target = torch.tensor([[10.0, 10.0, 50.0, 50.0]])
     maps = torch.randn(1, 4, 6, 6)
-    losses = model.losses(maps, [torch.zeros(0, 4)], [Targets(target, torch.tensor([2]), masks)])
+    targets = [Targets(target, torch.tensor([2]), masks)]
+    (losses,) = model.losses([maps], [model.sample([torch.zeros(0, 4)], targets)], [targets])
     assert model.masks is not None
     logits = model.masks(model.features(maps, [target]), torch.tensor([2]))  # (1, 4, 4)
     wanted = torch.tensor([[1.0] * 4, [1.0] * 4, [0.0] * 4, [0.0] * 4])[None]

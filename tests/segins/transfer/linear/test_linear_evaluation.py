@@ -11,8 +11,8 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.params.params import load_params
 from pipeline_lib.segins.transfer.linear.evaluation import linear_evaluation
-from pipeline_lib.segins.transfer.linear.samples import Crops, centre_crop, random_crop
-from pipeline_lib.segins.transfer.linear.training import rate_at, topk_accuracy, train_classifier
+from pipeline_lib.segins.transfer.linear.samples import Crops, centre_crop, random_crop, share_of
+from pipeline_lib.segins.transfer.linear.training import LinearTrainer, rate_at, topk_accuracy
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 COLOURS = ((220, 30, 30), (30, 220, 30), (30, 30, 220))
@@ -69,12 +69,47 @@ def test_rates_fall_to_a_tenth_at_the_milestones():
     np.testing.assert_allclose(rates, [60, 60, 6, 6, 0.6, 0.6])
 
 
+def trainer(features, labels, section, seed=0):
+    def of_epoch(_, order, first):
+        return torch.split(features[order], section.batch_size)[first:]
+
+    return LinearTrainer(of_epoch, labels, features.shape[1], 2, section, seed, CPU)
+
+
+@pytest.mark.parametrize("moment", [(0, 1), (0, 2), (1, 0), (2, 2), (3, 0)])
+def test_a_training_goes_on_from_any_step_with_the_same_bits(moment):
+    features, labels = torch.randn(40, 4, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 2
+    section = settings(epochs=3, batch_size=16)
+    states = {}
+
+    def keep(running):
+        content = io.BytesIO()
+        torch.save(running.state(), content)
+        states[running.epoch, running.step] = content.getvalue()
+
+    whole = trainer(features, labels, section).run(after=keep)
+    assert len(states) == 9
+    again = trainer(features, labels, section)
+    again.resume(torch.load(io.BytesIO(states[moment]), weights_only=True))
+    taken = []
+    assert torch.equal(again.run(after=lambda t: taken.append(t.step)).weight, whole.weight)
+    assert len(taken) == 9 - 3 * moment[0] - moment[1]
+
+
+@pytest.mark.parametrize(("count", "processes"), [(10, 3), (7, 4), (2, 4), (8, 2)])
+def test_processes_share_a_batch_and_the_gathered_share_is_whole(count, processes):
+    shares = [share_of(slice(5, 5 + count), rank, processes) for rank in range(processes)]
+    assert len({len(share) for share in shares}) == 1
+    assert [position for share in shares for position in share][:count] == list(range(5, 5 + count))
+    assert all(position < 5 + count for share in shares for position in share)
+
+
 def test_classifier_starts_small_and_depends_on_the_seed_alone():
     features, labels = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2
 
     def train(seed):
         section = settings(epochs=2)
-        return train_classifier(lambda _, order: torch.split(features[order], 16), labels, 4, 2, section, seed).weight
+        return trainer(features, labels, section, seed).run().weight
 
     torch.manual_seed(5)
     first = train(0)
