@@ -20,6 +20,7 @@ PARAMETERS = read_yaml(ROOT / "params.yaml")
 DECLARED = {key.name for section in sections(Params) for key in section.keys}
 ALL_PRESETS = load_presets(ROOT / "conf/presets.yaml")
 PRESETS = ALL_PRESETS.by_name
+SETS = read_yaml(ROOT / "conf/experiments.yaml")["sets"]
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
@@ -95,7 +96,8 @@ def unknown_keys(text: str) -> set[str]:
 def presets(text: str) -> set[str]:
     """Presets that are run or named."""
     run = re.findall(r"(?:commands\.preset|--preset) ([a-z][\w-]*(?:\.\d+)?)", text)
-    return {*run, *(code for code in CODE.findall(text) if re.fullmatch(r"thesis-[\w-]+(?:\.\d+)?", code))}
+    named = {code for code in CODE.findall(text) if re.fullmatch(r"thesis-[\w-]+(?:\.\d+)?", code)}
+    return {*run, *named.difference(SETS)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -124,9 +126,8 @@ def test_presets_that_are_named_exist(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_sets_of_experiments_that_are_run_exist(page):
-    run = re.findall(r"commands\.experiments ([a-z]\w*)", page.read_text())
-    known = read_yaml(ROOT / "conf/experiments.yaml")["sets"] if run else {}
-    assert set(run) <= set(known)
+    run = re.findall(r"commands\.experiments ([a-z][\w-]*)", page.read_text())
+    assert set(run) <= set(SETS)
 
 
 def test_every_setting_of_the_thesis_has_a_line_that_says_how_it_is_known():
