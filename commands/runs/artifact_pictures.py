@@ -11,10 +11,10 @@ from PIL import Image
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.detections import open_detections
 from pipeline_lib.artifacts.objects import open_objects
-from pipeline_lib.experiments.definitions import PictureKind
 from pipeline_lib.experiments.measures import Group, pretraining_of
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import RowResult, RunResults
+from pipeline_lib.experiments.rows import PictureKind
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.reports.drawing.tiles import write_tiles
 from pipeline_lib.reports.segins.comparisons import write_detections

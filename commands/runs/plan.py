@@ -9,8 +9,9 @@ from typing import Any
 from commands.runs.run_names import runs_of_starts, runs_on_data_sets, runs_on_features
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
-from pipeline_lib.experiments.definitions import Conditions, Definitions, ExperimentSet, Method, Row, Table
+from pipeline_lib.experiments.definitions import Definitions, ExperimentSet
 from pipeline_lib.experiments.measures import EVALUATIONS, MEASURES, applies, file_of, pretraining_of
+from pipeline_lib.experiments.rows import Conditions, Method, Row, Table
 from pipeline_lib.params.params import Params, load_params
 from pipeline_lib.params.presets import Presets
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.yaml_files import unknown_name
-from pipeline_lib.experiments.definitions import Conditions
+from pipeline_lib.experiments.rows import Conditions
 from pipeline_lib.params.params import load_params
 
 Chosen = tuple[str, str, str, dict[str, Any]]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline_lib.experiments.definitions import Definitions, Table
+from pipeline_lib.experiments.definitions import Definitions
 from pipeline_lib.experiments.measures import MEASURES, Group, applies
 from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised, values_by_seed
+from pipeline_lib.experiments.rows import Table
 
 _THESIS_DATASET = "ImageNet-100"
 

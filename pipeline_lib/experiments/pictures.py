@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipeline_lib.experiments.definitions import PictureKind
 from pipeline_lib.experiments.measures import Group
 from pipeline_lib.experiments.results import RowResult, RunResults, Summary, summarised
+from pipeline_lib.experiments.rows import PictureKind
 from pipeline_lib.reports.drawing.panels import FAINT, SERIES, Panel, write_panels
 
 _WIDTH, _HEIGHT = 9.0, 3.4

@@ -9,11 +9,12 @@ from typing import Any
 
 from pipeline_lib.artifacts.folder import write_atomically
 from pipeline_lib.experiments.cells import Cell, Lookup, cells_of, empty_cells
-from pipeline_lib.experiments.definitions import Conditions, ExperimentSet, PictureKind, Table
+from pipeline_lib.experiments.definitions import ExperimentSet
 from pipeline_lib.experiments.measures import Group
 from pipeline_lib.experiments.page import Section, chapter_page
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import Part, RunResults, remarks
+from pipeline_lib.experiments.rows import Conditions, PictureKind, Table
 from pipeline_lib.experiments.tables import place_in_thesis, table_markdown, tables_csv
 
 Draw = Callable[[Path, PictureKind, Sequence[RunResults], Mapping[str, Group]], bool]

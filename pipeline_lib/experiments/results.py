@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline_lib.experiments.definitions import Row, Table
 from pipeline_lib.experiments.measures import MEASURES, Group
+from pipeline_lib.experiments.rows import Row, Table
 
 _TOO_SMALL = 1e-9
 

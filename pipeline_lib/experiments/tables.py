@@ -7,9 +7,9 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 
 from pipeline_lib.experiments.cells import Cell, Lookup
-from pipeline_lib.experiments.definitions import Table
 from pipeline_lib.experiments.measures import MEASURES
 from pipeline_lib.experiments.results import RunResults, Summary
+from pipeline_lib.experiments.rows import Table
 
 _NOTHING = "–"
 _JUDGED = "acc"

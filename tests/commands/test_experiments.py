@@ -8,8 +8,9 @@ import pytest
 
 from commands import experiments
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.experiments.definitions import ExperimentSet, Row, Table
+from pipeline_lib.experiments.definitions import ExperimentSet
 from pipeline_lib.experiments.results import Part, RunResults
+from pipeline_lib.experiments.rows import Row, Table
 from pipeline_lib.params.params import load_params
 from stages import extract, prepare
 from stages._context import StageContext

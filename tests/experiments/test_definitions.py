@@ -4,8 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.experiments.definitions import Definitions, ExperimentSet, Table, load_definitions
+from pipeline_lib.experiments.definitions import Definitions, ExperimentSet, load_definitions
 from pipeline_lib.experiments.published import load_published
+from pipeline_lib.experiments.rows import Table
 from pipeline_lib.params.params import load_params
 
 ROOT = Path(__file__).resolve().parents[2]

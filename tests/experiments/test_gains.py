@@ -6,11 +6,12 @@ import statistics
 import pytest
 
 from pipeline_lib.experiments.cells import Lookup, cells_of
-from pipeline_lib.experiments.definitions import Definitions, ExperimentSet, Row, Table
+from pipeline_lib.experiments.definitions import Definitions, ExperimentSet
 from pipeline_lib.experiments.measures import MEASURES, applies, has_file, start_title
 from pipeline_lib.experiments.published import Published, PublishedValue
 from pipeline_lib.experiments.report import Report, write_report
 from pipeline_lib.experiments.results import Part, Pretraining, RowResult, RunResults, remarks
+from pipeline_lib.experiments.rows import Row, Table
 from pipeline_lib.experiments.tables import table_markdown
 
 DETECTION = Table(title="Object detection", published=["4.3"], measures=["ap50", "ap"])

@@ -6,9 +6,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline_lib.experiments.definitions import Row
 from pipeline_lib.experiments.pictures import write_picture
 from pipeline_lib.experiments.results import RowResult, RunResults
+from pipeline_lib.experiments.rows import Row
 from pipeline_lib.reports.drawing import panels
 
 

@@ -3,9 +3,9 @@ import math
 import pytest
 
 from pipeline_lib.experiments.cells import cells_of
-from pipeline_lib.experiments.definitions import Row, Table
 from pipeline_lib.experiments.measures import Group
 from pipeline_lib.experiments.results import RowResult, RunResults, summarised
+from pipeline_lib.experiments.rows import Row, Table
 
 BEST = Group(title="Best head", measures={"acc": "ucls.acc", "nn_count": ["knn.none", "knn.mean"]}, spread={})
 

@@ -4,9 +4,10 @@ import io
 import pytest
 
 from pipeline_lib.experiments.cells import cells_of
-from pipeline_lib.experiments.definitions import ExperimentSet, Row, Table
+from pipeline_lib.experiments.definitions import ExperimentSet
 from pipeline_lib.experiments.report import Report, write_report
 from pipeline_lib.experiments.results import Part, RowResult, RunResults, Summary
+from pipeline_lib.experiments.rows import Row, Table
 from pipeline_lib.experiments.tables import effect_text, summary_text, table_markdown, tables_csv
 
 LADDER = Table(title="Best head", groups=["best_head"], published=["6.9"], effect="row_before")

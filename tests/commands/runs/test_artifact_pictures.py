@@ -10,8 +10,8 @@ from PIL import Image
 from commands.runs.artifact_pictures import draw_picture
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.detections import Detections, write_detections
-from pipeline_lib.experiments.definitions import Row
 from pipeline_lib.experiments.results import RowResult, RunResults
+from pipeline_lib.experiments.rows import Row
 
 
 def detection_step(folder, start, score):
