@@ -94,13 +94,13 @@ def test_an_interrupted_segmentation_goes_on_to_the_same_bytes(workspace, reposi
 
 def test_the_dense_probe_finds_objects_of_another_colour(workspace, repository):
     measures = run(dense_probe, workspace, repository)
-    assert set(measures) == {
-        "pixel_ap", "iou", "object_share", "threshold", "strength", "train_images", "test_images",
-    }  # fmt: skip
+    of_probe = {prefix + key for prefix in ("", "deep_") for key in ("pixel_ap", "iou", "threshold", "strength")}
+    assert set(measures) == {*of_probe, "object_share", "train_images", "test_images"}
     assert measures["object_share"] == pytest.approx(500 / (40 * 36), abs=1e-4)
     # Cells of 9 pixels against an object of 20 × 25: random weights already place it.
     assert measures["pixel_ap"] > 0.8
     assert measures["iou"] > 0.6
+    assert measures["object_share"] < measures["deep_pixel_ap"] < measures["pixel_ap"]
     assert (measures["train_images"], measures["test_images"]) == (12, 40)
     assert run(dense_probe, workspace, repository) == measures
     few = run(dense_probe, workspace, repository, **{"dense_probe.train_images": 6, "dense_probe.test_images": 9})

@@ -12,7 +12,7 @@ from pipeline_lib.experiments.measures import ANY_METRIC
 MEASURES = ("top1", "top5", "ridge_acc", "knn_acc")
 DETECTION = tuple(prefix + name for prefix in ("", *ANY_METRIC) for name in ("ap", "ap50", "ap75"))
 SEGMENTATION = ("frozen_miou", "fine_tuned_miou")
-DENSE_PROBE = ("pixel_ap", "iou")
+DENSE_PROBE = ("pixel_ap", "iou", "deep_pixel_ap", "deep_iou")
 _DIGITS = 4
 
 

@@ -117,8 +117,6 @@ class DenseProbeSettings(Settings):
             features is 16 pixels of that size.
         train_images: Most images that the function is fitted to, evenly from the split; null: all.
         test_images: Most images that are tested, evenly from the split; null: all.
-        stages: Whose features stand side by side, at res4's resolution. With res3 among them networks of random
-            weights come out nearly alike, as they should.
         strengths: Ridge strengths, of which cross-validation over training images chooses one; for features of
             deviation 1 and a mean squared error.
         folds: Of the cross-validation.
@@ -127,11 +125,6 @@ class DenseProbeSettings(Settings):
     short_side: Count | None
     train_images: Count | None
     test_images: Count | None
-    stages: Annotated[tuple[Literal["res3", "res4", "res5"], ...], Field(strict=False, min_length=1)] = (
-        "res3",
-        "res4",
-        "res5",
-    )
     strengths: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False, min_length=1)] = (
         1e-4,
         1e-3,

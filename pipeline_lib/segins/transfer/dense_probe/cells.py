@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,25 +10,27 @@ from torch import Tensor, nn
 from pipeline_lib.artifacts.objects import IGNORED
 from pipeline_lib.segins.resnet.build import stage_maps
 
+STAGES = ("res3", "res4", "res5")
+"""Stages whose features stand side by side."""
+
 CELLS = "res4"
 """Stage whose positions are the cells."""
 
 
 @torch.inference_mode()
-def cell_features(model: nn.Module, images: Tensor, stages: Sequence[str]) -> Tensor:
-    """Features of stages side by side at res4's resolution: finer ones averaged, coarser ones bilinear.
+def cell_features(model: nn.Module, images: Tensor) -> Tensor:
+    """Features of all of ``STAGES`` at res4's resolution: finer ones averaged, coarser ones bilinear.
 
     Args:
         model: A network of ``build_resnet`` in evaluation mode.
         images: Normalised images, float (b, 3, H, W), where the network is.
-        stages: Their names, such as ``res5``.
 
     Returns:
         Float32 (b, C of the stages, H / 16, W / 16), sides rounded up.
     """
     maps = stage_maps(model, images)
     size = maps[CELLS].shape[-2:]
-    return torch.cat([_at(maps[stage], *size) for stage in stages], dim=1).float()
+    return torch.cat([_at(maps[stage], *size) for stage in STAGES], dim=1).float()
 
 
 def _at(found: Tensor, height: int, width: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,25 @@ from pipeline_lib.artifacts.objects import Objects
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.row_blocks import spread_rows
 from pipeline_lib.images.normalisation import Normalisation
-from pipeline_lib.segins.transfer.dense_probe.cells import cell_features, object_shares, pixel_scores
+from pipeline_lib.segins.transfer.dense_probe.cells import STAGES, cell_features, object_shares, pixel_scores
 from pipeline_lib.segins.transfer.dense_probe.ridge import LinearScore, Moments, chosen_strength, total_of
 from pipeline_lib.segins.transfer.dense_probe.score_counts import ScoreCounts, lower_edge
 from pipeline_lib.segins.transfer.segmentation.inference import image_groups
 from pipeline_lib.segins.transfer.segmentation.samples import rows_with_maps
 from pipeline_lib.segins.transfer.settings import DenseProbeSettings
+
+PROBES = {"": "res3", "deep_": "res4"}
+"""First of the stages that a probe sees, by the prefix of its measures. With res3 networks of random weights come out
+nearly alike, but it hides what changes in res4, which the SegIns branch trains."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear function of the features from the ``first`` one on, and the ridge strength that it was fitted with."""
+
+    first: int
+    score: LinearScore
+    strength: float
 
 
 @dataclass(frozen=True)
@@ -35,7 +48,6 @@ class MappedImages:
     rows: NDArray[np.int64]
     normalisation: Normalisation
     short_side: int | None
-    stages: tuple[str, ...]
     device: torch.device
 
     def __iter__(self) -> Iterator[tuple[Tensor, NDArray[np.uint8]]]:
@@ -43,7 +55,7 @@ class MappedImages:
         ids = self.dataset.ids(self.split)
         for group in image_groups(self.dataset, self.split, self.rows, self.normalisation, self.short_side):
             pixels = torch.stack([image.pixels for image in group]).to(self.device)  # (b, 3, H, W)
-            features = cell_features(self.model, pixels, self.stages).cpu()
+            features = cell_features(self.model, pixels).cpu()
             for image, found in zip(group, features, strict=True):
                 truth = self.objects.segmentation(int(ids[image.row]))
                 if truth is not None:
@@ -52,6 +64,7 @@ class MappedImages:
 
 def dense_probe(
     model: nn.Module,
+    channels: Mapping[str, int],
     dataset: Dataset,
     objects: Objects,
     normalisation: Normalisation,
@@ -65,6 +78,7 @@ def dense_probe(
 
     Args:
         model: A ResNet of ``build_resnet`` on ``device``; put into evaluation mode.
+        channels: Channels of its stages, by name.
         dataset: The images.
         objects: Their maps.
         normalisation: Of the pixels.
@@ -72,8 +86,8 @@ def dense_probe(
         device: Where to compute features.
 
     Returns:
-        ``pixel_ap`` and ``iou`` on val in [0, 1], ``object_share`` (the AP of chance), ``threshold``, ``strength``,
-        ``train_images`` and ``test_images``.
+        For each of ``PROBES``, ``pixel_ap`` and ``iou`` on val in [0, 1], ``threshold`` and ``strength`` after its
+        prefix; ``object_share`` (the AP of chance), ``train_images`` and ``test_images``.
 
     Raises:
         UserError: A split has no maps, fewer images than there are folds, or no object.
@@ -83,25 +97,38 @@ def dense_probe(
     def images(split: str, most: int | None) -> MappedImages:
         mapped = rows_with_maps(dataset, objects, split)
         rows = mapped[spread_rows(len(mapped), most)]
-        return MappedImages(
-            model, dataset, objects, split, rows, normalisation, settings.short_side, settings.stages, device
-        )
+        return MappedImages(model, dataset, objects, split, rows, normalisation, settings.short_side, device)
 
     train, test = images("train", settings.train_images), images("val", settings.test_images)
     folds = fold_moments(train, settings.folds)
-    strength = chosen_strength(folds, settings.strengths)
-    score = total_of(folds).fitted(strength)
-    threshold = score_counts(train, score).best_bin()
-    tested = score_counts(test, score)
-    return {
-        "pixel_ap": tested.average_precision(),
-        "iou": float(tested.iou()[threshold]),
-        "object_share": tested.object_share(),
-        "threshold": lower_edge(threshold),
-        "strength": strength,
-        "train_images": len(train.rows),
-        "test_images": len(test.rows),
+    probes = {
+        prefix: fitted_probe(folds, first_column(channels, stage), settings.strengths)
+        for prefix, stage in PROBES.items()
     }
+    on_train, on_test = score_counts(train, probes), score_counts(test, probes)
+    measures: dict[str, Any] = {}
+    for prefix, probe in probes.items():
+        threshold = on_train[prefix].best_bin()
+        measures |= {
+            f"{prefix}pixel_ap": on_test[prefix].average_precision(),
+            f"{prefix}iou": float(on_test[prefix].iou()[threshold]),
+            f"{prefix}threshold": lower_edge(threshold),
+            f"{prefix}strength": probe.strength,
+        }
+    share = next(iter(on_test.values())).object_share()
+    return measures | {"object_share": share, "train_images": len(train.rows), "test_images": len(test.rows)}
+
+
+def first_column(channels: Mapping[str, int], stage: str) -> int:
+    """Where the features of a stage begin among those of all ``STAGES``."""
+    return sum(channels[before] for before in STAGES[: STAGES.index(stage)])
+
+
+def fitted_probe(folds: Sequence[Moments], first: int, strengths: Sequence[float]) -> Probe:
+    """The probe of the features from the ``first`` one on, with the strength that cross-validation chooses."""
+    parts = [fold.from_column(first) for fold in folds]
+    strength = chosen_strength(parts, strengths)
+    return Probe(first, total_of(parts).fitted(strength), strength)
 
 
 def fold_moments(images: MappedImages, folds: int) -> list[Moments]:
@@ -124,11 +151,12 @@ def fold_moments(images: MappedImages, folds: int) -> list[Moments]:
     return found
 
 
-def score_counts(images: MappedImages, score: LinearScore) -> ScoreCounts:
-    """Scores of all pixels against their truth."""
-    counts = ScoreCounts()
-    weights = torch.from_numpy(score.weights)
+def score_counts(images: MappedImages, probes: Mapping[str, Probe]) -> dict[str, ScoreCounts]:
+    """Scores of all pixels by each probe against their truth."""
+    counts = {name: ScoreCounts() for name in probes}
     for features, truth in images:
-        scores = torch.einsum("c,chw->hw", weights, features.double()) + score.bias
-        counts.add(pixel_scores(scores, *truth.shape), truth)
+        for name, probe in probes.items():
+            weights = torch.from_numpy(probe.score.weights)
+            scores = torch.einsum("c,chw->hw", weights, features[probe.first :].double()) + probe.score.bias
+            counts[name].add(pixel_scores(scores, *truth.shape), truth)
     return counts

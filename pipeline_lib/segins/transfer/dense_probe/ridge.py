@@ -51,6 +51,12 @@ class Moments:
         rows = np.column_stack([features, np.ones(len(features)), targets]) * np.sqrt(weights)[:, None]  # (n, C + 2)
         self.products += rows.T @ rows
 
+    def from_column(self, first: int) -> Moments:
+        """Moments of the features from the ``first`` one on."""
+        found = Moments(len(self.products) - 2 - first)
+        found.products += self.products[first:, first:]
+        return found
+
     def fitted(self, strength: float) -> LinearScore:
         """Ridge regression on features of mean 0 and deviation 1; of those that are constant nothing is used.
 

@@ -10,7 +10,7 @@ def test_features_are_those_of_three_stages_at_res4_s_resolution():
     torch.manual_seed(0)
     model = build_resnet("resnet18").eval()
     images = torch.randn(2, 3, 80, 112)
-    found = cell_features(model, images, ("res3", "res4", "res5"))
+    found = cell_features(model, images)
     maps = stage_maps(model, images)
     assert found.shape == (2, 128 + 256 + 512, 5, 7)
     # 10 × 14 positions to 5 × 7 cells.
@@ -19,13 +19,6 @@ def test_features_are_those_of_three_stages_at_res4_s_resolution():
     # Of 3 × 4 positions to 5 × 7 cells: the corners stay as they are.
     torch.testing.assert_close(found[:, 384:, 0, 0], maps["res5"][:, :, 0, 0])
     torch.testing.assert_close(found[:, 384:, -1, -1], maps["res5"][:, :, -1, -1])
-
-
-def test_stages_can_be_chosen():
-    torch.manual_seed(0)
-    model = build_resnet("resnet18").eval()
-    images = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(cell_features(model, images, ("res4",)), stage_maps(model, images)["res4"])
 
 
 def test_shares_are_of_the_pixels_that_count():

@@ -54,6 +54,12 @@ def test_constant_features_change_nothing():
     assert wide.bias == pytest.approx(plain.bias)
 
 
+def test_moments_of_later_features_are_those_of_their_rows():
+    features, targets, weights = rows(7)
+    found = moments(features, targets, weights).from_column(2)
+    np.testing.assert_allclose(found.products, moments(features[:, 2:], targets, weights).products)
+
+
 def test_parts_add_up():
     first, second = rows(4), rows(5)
     both = [np.concatenate(pair) for pair in zip(first, second, strict=True)]
