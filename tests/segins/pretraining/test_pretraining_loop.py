@@ -130,7 +130,7 @@ def test_processes_share_each_part_and_no_image_comes_twice():
     assert len(set(rows.tolist())) == len(rows) == 48
     resumed = list(orders[0].parts(1, 3, 2))
     assert np.array_equal(resumed[0][1], shares[0][12 + 6][1])
-    with pytest.raises(UserError, match="must be a multiple of 6"):
+    with pytest.raises(UserError, match="with accumulate = 2 a multiple of 6 for 3 processes"):
         BatchOrder(50, 8, 2, 0, 0, 3)
 
 
