@@ -43,21 +43,22 @@ class Execution:
         refused: Why rows could not be run, by name.
 
     Raises:
-        UserError: A row cannot be run: a setting is not possible, an input is not there, or there are no labels.
+        UserError: A row cannot be run: a setting is not possible, or there are no labels.
+        MissingFileError: No row has all of its inputs.
     """
 
     def __init__(self, choice: Choice, parts: list[PlannedPart], definitions: Definitions, runs: Runs) -> None:
         self._choice, self._definitions, self._runs = choice, definitions, runs
+        self._missing: list[str] = []
         self._parts = parts
-        for run in (run for part in parts for run in part.runs if run.backbone):
-            self._check_labels(run)
         self.results = [Part(part.tables, list(map(self._not_run, part.runs)), part.conditions) for part in self._parts]
         self.refused: dict[str, str] = {}
         absent: set[str] = set()
         for part, results in zip(self._parts, self.results, strict=True):
             for run, found in zip(part.runs, results.runs, strict=True):
                 for planned, result in zip(run.rows, found.rows, strict=True):
-                    absent |= set() if result.reason else self._checked(part, run, planned)
+                    absent |= set() if result.reason else self._checked(part, run, planned, result)
+        self._check_inputs()
         self.remarks = [f"Not measured: {text}." for text in sorted(absent)]
         self.remarks += [f"Beware: {line}." for line in dict.fromkeys(self._unequal_lengths())]
 
@@ -79,11 +80,19 @@ class Execution:
         blocks: list[str] = json.loads((folder / META).read_text())["default_blocks"]
         return blocks
 
+    def _check_inputs(self) -> None:
+        """Tables of many data sets show those that are there; with none there is nothing to show."""
+        rows = [row for results in self.results for found in results.runs for row in found.rows]
+        if self._missing and all(row.reason for row in rows):
+            raise MissingFileError(self._missing[0])
+
     def _not_run(self, run: PlannedRun) -> RunResults:
         pretraining, reason = None, ""
         absent = self._absent(run)
-        if run.backbone and len(self._feature_blocks(run)) == 1:
-            reason = f"does not apply: {run.backbone} gives one block of features"
+        if run.backbone and not absent:
+            self._check_labels(run)
+            if len(self._feature_blocks(run)) == 1:
+                reason = f"does not apply: {run.backbone} gives one block of features"
         if run.target:
             section = run.params.pretrain
             crops = section.local_crops > 0
@@ -92,19 +101,21 @@ class Execution:
             RowResult(
                 planned.row,
                 row_settings(run, planned),
-                reason=reason if planned.row.needs else absent or self._missing_start(planned.row.start, run.params),
+                reason=absent or (reason if planned.row.needs else self._missing_start(planned.row.start, run.params)),
             )
             for planned in run.rows
         ]
         return RunResults(run.data, rows, run.backbone, run.target, pretraining, run.gaps)
 
     def _absent(self, run: PlannedRun) -> str:
-        """Why a data set that is to be described alone is not: a table of many shows those that are there."""
-        if run.backbone or run.target:
-            return ""
+        """Why nothing can be said of a data set: its images or features are not there; empty where they are."""
+        needed = [] if run.target else [Path("data/datasets") / run.data]
+        needed += [Path("data/features") / f"{run.data}-{run.backbone}"] if run.backbone else []
         try:
-            self._runs.given(Path("data/datasets") / run.data, run.params)
+            for path in needed:
+                self._runs.given(path, run.params)
         except MissingFileError as error:
+            self._missing.append(str(error))
             return str(error)
         return ""
 
@@ -115,11 +126,15 @@ class Execution:
             return ""
         return f"checkpoints.{start}.path = {given.path}: not found"
 
-    def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow) -> set[str]:
+    def _checked(self, part: PlannedPart, run: PlannedRun, planned: PlannedRow, result: RowResult) -> set[str]:
         """Refuse what is not possible before the first row runs; what no stage measures."""
         params = row_params(run, planned)
         wanted, absent = self._wanted(part, run, planned, self._runs.graph(params))
-        self._runs.check(wanted, params)
+        try:
+            self._runs.check(wanted, params)
+        except MissingFileError as error:
+            result.reason = str(error)
+            self._missing.append(result.reason)
         return absent
 
     def _wanted(

@@ -211,3 +211,16 @@ def test_impossible_rows_and_missing_inputs_are_refused_before_any_run(toy):
         toy.execution(THRESHOLDS)
     assert toy.calls() == []
     assert not toy.scratch.exists()
+
+
+def test_data_sets_that_are_not_there_are_explained_beside_those_that_are(toy):
+    execution = toy.execution(THRESHOLDS, data=("digits", "stl10"), backbone=("pixels",))
+    missing = "data/datasets/stl10: not found; make it with `python -m stages.prepare --data stl10`"
+    [part] = execution.results
+    there, absent = part.runs
+    assert [row.reason for row in there.rows] == ["", "does not apply: pixels gives one block of features", ""]
+    assert [row.reason for row in absent.rows] == [missing] * 3
+    run(execution)
+    assert [len(row.runs) for row in there.rows] == [1, 0, 1]
+    assert not any(row.runs for row in absent.rows)
+    assert execution.refused == {}
