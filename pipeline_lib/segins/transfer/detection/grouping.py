@@ -7,7 +7,7 @@ the statistics of batch normalisation, and must not depend on the number of proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -45,12 +45,6 @@ def orientation_groups(is_wide: Callable[[int], bool], size: int) -> Iterator[li
         if len(bucket) == size:
             yield list(bucket)
             bucket.clear()
-
-
-def padding_share(groups: Sequence[Sequence[tuple[int, int]]]) -> float:
-    """Share of the pixels of padded groups that are padding, from height and width of each image by group."""
-    whole = sum(len(group) * max(h for h, _ in group) * max(w for _, w in group) for group in groups)
-    return 1 - sum(h * w for group in groups for h, w in group) / whole
 
 
 def group_size(batch_size: int, world_size: int) -> int:

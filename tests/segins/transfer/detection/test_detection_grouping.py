@@ -16,7 +16,6 @@ from pipeline_lib.images.normalisation import Normalisation
 from pipeline_lib.segins.transfer.detection.grouping import (
     group_size,
     orientation_groups,
-    padding_share,
     training_batches,
 )
 from pipeline_lib.segins.transfer.detection.samples import TrainingSamples, resized_size
@@ -24,6 +23,12 @@ from pipeline_lib.segins.transfer.detection.samples import TrainingSamples, resi
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 # Width and height as they are frequent in VOC, one portrait in four; and a square, which is not wide.
 SIZES = ((50, 37), (50, 33), (50, 37), (33, 50), (50, 37), (37, 50), (50, 28), (40, 40), (50, 37), (50, 37), (31, 50))
+
+
+def padding_share(groups):
+    """Share of the pixels of padded groups that are padding, from height and width of each image by group."""
+    whole = sum(len(group) * max(h for h, _ in group) * max(w for _, w in group) for group in groups)
+    return 1 - sum(h * w for group in groups for h, w in group) / whole
 
 
 @pytest.fixture
