@@ -8,8 +8,9 @@ from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
 from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.features.search_space import ReducedSpace, SearchSpace
-from pipeline_lib.ucls.neighbors.adaptive import fitted_k_max, fitted_k_min
+from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule, fitted_k_max, fitted_k_min
 from pipeline_lib.ucls.neighbors.auto_threshold import choose_threshold
+from pipeline_lib.ucls.neighbors.engines import SearchMachine
 from pipeline_lib.ucls.neighbors.finding import find_neighbors
 from pipeline_lib.ucls.neighbors.statistics import oracle_neighbor_accuracy
 from stages._context import StageContext, chosen_blocks, run_stage
@@ -38,14 +39,10 @@ def run(context: StageContext) -> None:
     metrics = find_neighbors(
         space,
         context.artifact("neighbors"),
-        threshold=threshold,
-        k_min=k_min,
-        k_max=k_max,
-        adaptive=section.adaptive,
+        AdaptiveRule(threshold, k_min, k_max, section.adaptive),
         index=section.index,
-        threads=machine.thread_count,
-        device=machine.device,
-        budget=machine.memory_bytes,
+        machine=SearchMachine(machine.thread_count, machine.device, machine.memory_bytes),
+        size_limit=int(section.artifact_gb * 2**30),
         seed=context.seed,
         made_by=context.made_by(settings),
     )

@@ -215,7 +215,7 @@ class Runs:
 def _draws_nothing(step: Step, params: Params) -> bool:
     """Whether all seeds share what a step makes: an exact search above a threshold that is given."""
     given = params.knn.threshold != "auto" or not params.knn.adaptive
-    return step.stage == "knn" and params.knn.index == "exact" and given
+    return step.stage == "knn" and params.knn.index == "Flat" and given
 
 
 def _reason(step: Step, log: Path, code: int) -> str:

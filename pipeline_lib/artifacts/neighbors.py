@@ -97,6 +97,15 @@ class Neighbors:
         return np.asarray(self.indices[starts[:, None] + picks], dtype=np.int64)
 
 
+def _index_type(count: int) -> np.dtype[Any]:
+    return np.dtype(np.int32 if count < 2**31 else np.int64)
+
+
+def entry_bytes(count: int) -> int:
+    """Bytes that one neighbour takes among ``count`` images."""
+    return _index_type(count).itemsize + np.dtype(np.float16).itemsize
+
+
 def distinct_picks(lengths: NDArray[np.int64], uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """Entries of lists picked by uniform numbers, without repeats while a list lasts.
 
@@ -133,8 +142,7 @@ class NeighborsWriter:
         self._folder = folder
         self._count = count
         self._lengths: list[NDArray[np.int64]] = []
-        self._index_type = np.dtype(np.int32 if count < 2**31 else np.int64)
-        self._indices = _GrowingArray(folder / "indices.npy", self._index_type)
+        self._indices = _GrowingArray(folder / "indices.npy", _index_type(count))
         self._similarity = _GrowingArray(folder / "similarity.npy", np.dtype(np.float16))
 
     def append(self, lengths: NDArray[np.int64], indices: NDArray[Any], similarity: NDArray[Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import faiss
@@ -14,7 +13,9 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
-from pipeline_lib.ucls.neighbors.candidates import Lists
+from pipeline_lib.ucls.neighbors.block_search import BlockSearch, IndexedBlock
+from pipeline_lib.ucls.neighbors.hits import Index
+from pipeline_lib.ucls.neighbors.threads import faiss_threads
 
 _TRAINING_ROWS = 1 << 18
 
@@ -26,17 +27,6 @@ def _parsed(parameters: str) -> list[tuple[str, float]]:
         return [(name.strip(), float(value)) for name, value in pairs]
     except ValueError as error:
         raise UserError(f"index, search parameters {parameters!r}: name=number,name=number is needed") from error
-
-
-@contextmanager
-def faiss_threads(threads: int) -> Iterator[None]:
-    """Let FAISS use ``threads`` threads inside the block, and as many as before after it."""
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(threads)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
 
 
 class FactoryIndex:
@@ -54,7 +44,9 @@ class FactoryIndex:
         UserError: FAISS cannot build such an index for these vectors, or does not know a parameter.
     """
 
-    def __init__(self, space: FeatureBlocks, description: str, *, seed: int, threads: int, block_rows: int) -> None:
+    def __init__(
+        self, space: FeatureBlocks, description: str, *, seed: int, threads: int, block_rows: int = 1 << 16
+    ) -> None:
         self._space = space
         self._threads = threads
         factory, _, parameters = description.partition(";")
@@ -72,33 +64,12 @@ class FactoryIndex:
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"index = {description!r}: FAISS refuses it for {space.count} rows: {reason}") from error
-        self._index = index
+        self._index: Index = index
 
-    @property
-    def count(self) -> int:
-        """Number of rows n."""
-        return self._space.count
-
-    def lists(self, queries: NDArray[np.int64], rule: AdaptiveRule) -> Lists:
-        """Neighbour lists of some rows, without themselves.
-
-        Args:
-            queries: Rows, (q,).
-            rule: Which candidates are neighbours.
-
-        Returns:
-            Their lists; an approximate index may find fewer than ``k_min``, even none.
-        """
-        with faiss_threads(self._threads):
-            k = min(rule.longest + 1, self._space.count)
-            similarity, indices = self._index.search(self._space.rows(queries), k)  # (q, k) each
-        similarity = np.where((indices < 0) | (indices == queries[:, None]), np.float32(-np.inf), similarity)
-        order = np.lexsort((indices, -similarity), axis=1)
-        indices = np.take_along_axis(indices, order, axis=1)
-        similarity = np.take_along_axis(similarity, order, axis=1)
-        rank = np.broadcast_to(np.arange(k), similarity.shape)
-        keep = rule.keeps(rank, similarity) & np.isfinite(similarity)
-        return Lists(keep.sum(axis=1), indices[keep], np.clip(similarity[keep], -1, 1))
+    def search(self, rule: AdaptiveRule) -> BlockSearch:
+        """The search of this index by a rule."""
+        blocks = _OneBlock(IndexedBlock(0, self._space.count, self._index))
+        return BlockSearch(self._space, rule, blocks, threads=self._threads, ranged=_ranged(self._index, self._space))
 
     def _training_rows(self, seed: int) -> NDArray[np.int64]:
         count = self._space.count
@@ -110,3 +81,24 @@ class FactoryIndex:
         inverted = faiss.try_extract_index_ivf(index)
         if inverted is not None:
             inverted.cp.seed = seed
+
+
+class _OneBlock:
+    """All rows in one index."""
+
+    held = True
+
+    def __init__(self, block: IndexedBlock) -> None:
+        self._block = block
+
+    def __iter__(self) -> Iterator[IndexedBlock]:
+        return iter([self._block])
+
+
+def _ranged(index: Any, space: FeatureBlocks) -> bool:
+    """Whether an index can be asked for all rows above a threshold; some kinds of FAISS cannot."""
+    try:
+        index.range_search(space.rows(slice(0, 1)), 2.0)
+    except RuntimeError:
+        return False
+    return True

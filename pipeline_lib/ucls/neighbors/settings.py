@@ -22,7 +22,8 @@ class NeighborSettings(Settings):
         k_min: Neighbours that every image gets (50 in the thesis); ``auto``: a tenth of the expected class size, 10 to
             50.
         k_max: Longest list; ``auto``: the expected class size.
-        index: ``exact``, or a FAISS factory string such as ``IVF1024,Flat``, which is searched on the CPU.
+        index: ``Flat`` (exact), or another FAISS factory string such as ``IVF1024,Flat``, which is searched on the CPU.
+        artifact_gb: Largest size of the lists, GiB; a search that would pass it stops before it begins.
     """
 
     threshold: Literal["auto"] | Annotated[float, Field(ge=-1, le=1)]
@@ -32,6 +33,7 @@ class NeighborSettings(Settings):
     k_min: Literal["auto"] | Count
     k_max: Literal["auto"] | Count
     index: str
+    artifact_gb: Annotated[float, Field(gt=0)] = 64.0
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

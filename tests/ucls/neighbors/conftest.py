@@ -6,6 +6,8 @@ import pytest
 
 from pipeline_lib.artifacts.neighbors import Neighbors, open_neighbors
 from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
+from pipeline_lib.ucls.neighbors.engines import SearchMachine
 from pipeline_lib.ucls.neighbors.finding import find_neighbors
 
 
@@ -32,8 +34,18 @@ def search(tmp_path: Path) -> Callable[..., tuple[Neighbors, dict]]:
 
     def run(values: np.ndarray, name: str = "found", centre: bool = False, **settings: object) -> tuple:
         space = SearchSpace(ArrayBlocks(values), centre=centre)
-        defaults = {"threshold": 0.5, "k_min": 5, "k_max": 20, "device": "cpu", "made_by": {"stage": "test"}}
-        measures = find_neighbors(space, tmp_path / name, **(defaults | settings))
+        rule = {"threshold": 0.5, "k_min": 5, "k_max": 20, "adaptive": True}
+        machine = {"device": "cpu", "threads": 1, "memory": 1 << 30, "block_rows": None}
+        for defaults in (rule, machine):
+            defaults.update({name: settings.pop(name) for name in list(defaults) if name in settings})
+        measures = find_neighbors(
+            space,
+            tmp_path / name,
+            AdaptiveRule(**rule),
+            machine=SearchMachine(**machine),
+            made_by={"stage": "test"},
+            **settings,
+        )
         return open_neighbors(tmp_path / name), measures
 
     return run

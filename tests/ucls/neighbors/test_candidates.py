@@ -3,39 +3,51 @@ import pytest
 
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.ucls.neighbors.candidates import Candidates
+from pipeline_lib.ucls.neighbors.ranking import Packing
 
 
 def test_zeros_of_either_sign_are_ties():
-    candidates = Candidates(1, AdaptiveRule(-0.5, 1, 9))
-    candidates.add(np.zeros(4), np.arange(4), np.array([-0.0, 0.0, -0.0, 0.1], dtype=np.float32), 4)
+    candidates = Candidates(1, AdaptiveRule(-0.5, 1, 9), Packing(4))
+    candidates.add(np.zeros(4, np.int64), np.arange(4), np.array([-0.0, 0.0, -0.0, 0.1], dtype=np.float32))
     assert candidates.lists().indices.tolist() == [3, 0, 1, 2]
 
 
 def test_negative_similarities_are_ranked():
-    candidates = Candidates(2, AdaptiveRule(-1.0, 1, 9))
+    candidates = Candidates(2, AdaptiveRule(-1.0, 1, 9), Packing(3))
     values = np.array([-0.7, -0.2, 0.3, -0.9, 0.8], dtype=np.float32)
-    candidates.add(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]), values, 3)
+    candidates.add(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 1]), values)
     found = candidates.lists()
     assert found.lengths.tolist() == [3, 2]
     assert found.indices.tolist() == [2, 1, 0, 1, 0]
     assert found.similarity.tolist() == pytest.approx([0.3, -0.2, -0.7, 0.8, -0.9])
 
 
-def test_the_bound_is_the_threshold_the_k_min_th_or_the_last_of_a_full_list():
-    similarity = np.array([0.9, 0.8, 0.7, 0.6, 0.5], dtype=np.float32)
-    for rule, expected in (
-        (AdaptiveRule(0.3, 2, 9), 0.3),
-        (AdaptiveRule(0.95, 2, 9), 0.8),
-        (AdaptiveRule(0.3, 2, 3), 0.7),
-        (AdaptiveRule(0.3, 6, 9), -2),
-    ):
-        candidates = Candidates(1, rule)
-        candidates.add(np.zeros(5), np.arange(5), similarity, 5)
-        candidates.lists()
-        assert candidates.bound[0] == np.float32(expected)
-
-
 def test_similarities_past_one_are_rounding():
-    candidates = Candidates(1, AdaptiveRule(0.5, 1, 9))
-    candidates.add(np.zeros(1), np.arange(1), np.array([1.0000002], dtype=np.float32), 1)
+    candidates = Candidates(1, AdaptiveRule(0.5, 1, 9), Packing(1))
+    candidates.add(np.zeros(1, np.int64), np.zeros(1, np.int64), np.array([1.0000002], dtype=np.float32))
     assert candidates.lists().similarity.tolist() == [1]
+
+
+def test_what_was_reached_is_counted_also_where_it_is_dropped():
+    candidates = Candidates(1, AdaptiveRule(0.5, 1, 2), Packing(100))
+    for first in range(0, 100, 10):
+        similarity = np.linspace(0.4, 0.9, 10, dtype=np.float32)
+        candidates.add(np.zeros(10, np.int64), np.arange(first, first + 10), similarity)
+    assert candidates.reached.tolist() == [80]
+    assert candidates._held <= 14
+    assert candidates.lists().indices.tolist() == [9, 19]
+
+
+@pytest.mark.parametrize("columns", [1, 2, 1_281_167, 2**24])
+def test_packing_keeps_all_three(columns):
+    packing = Packing(columns)
+    rng = np.random.default_rng(0)
+    rows = rng.integers(packing.most_queries, size=1000)
+    places = rng.integers(columns, size=1000)
+    similarity = rng.uniform(-1, 1, 1000).astype(np.float32)
+    keys = packing.pack(rows, places, similarity)
+    for found, given in zip(packing.unpack(keys), (rows, places, similarity), strict=True):
+        np.testing.assert_array_equal(found, given)
+    order = np.lexsort((places, -similarity, rows))
+    np.testing.assert_array_equal(np.sort(keys), keys[order])
+    assert (keys < 2**63).all()

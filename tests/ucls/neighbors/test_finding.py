@@ -20,7 +20,7 @@ def as_lists(neighbors):
 @pytest.mark.parametrize("centre", [False, True])
 def test_writes_the_lists_of_the_definition(search, check_lists, centre):
     values = clustered().astype(np.float32) + 2
-    neighbors, measures = search(values, centre=centre, threshold=0.4, k_max=50, query_rows=70, base_rows=90, threads=2)
+    neighbors, measures = search(values, centre=centre, threshold=0.4, k_max=50, block_rows=90, threads=2)
     check_lists(as_lists(neighbors), values, (0.4, 5, 50), centre=centre)
     assert measures["pairs"] == len(neighbors.indices)
     assert measures["zero_rows"] == 0
@@ -30,8 +30,8 @@ def test_settings_are_recorded(search):
     neighbors, _ = search(clustered(50), threshold=0.7, seed=3)
     assert neighbors.settings["threshold"] == 0.7
     assert neighbors.settings["centred"] is False
-    assert neighbors.settings["index"] == "exact"
-    assert neighbors.settings["computed_on"] == "cpu"
+    assert neighbors.settings["index"] == "Flat"
+    assert neighbors.settings["computed_on"] == "faiss, cpu"
 
 
 def test_without_adaptation_every_list_has_k_min(search):
@@ -45,7 +45,7 @@ def test_fewer_images_than_k_min_give_all_others(search):
     assert [sorted(row) for row in as_lists(neighbors)] == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]]
 
 
-@pytest.mark.parametrize("index", ["exact", "IVF8,Flat;nprobe=3"])
+@pytest.mark.parametrize("index", ["Flat", "IVF8,Flat;nprobe=3"])
 def test_repeating_gives_the_same_bytes(search, index):
     folders = [search(clustered(), name, index=index, seed=1)[0].folder for name in ("a", "b")]
     for path in folders[0].iterdir():
@@ -53,17 +53,15 @@ def test_repeating_gives_the_same_bytes(search, index):
 
 
 @pytest.mark.parametrize("rule", [(0.4, 5, 50), (1.0, 8, 8), (-1.0, 3, 30)])
-def test_an_exact_faiss_index_gives_the_same_lists(search, check_lists, rule):
+def test_an_exhaustive_index_gives_the_lists_of_the_definition(search, check_lists, rule):
     settings = dict(zip(("threshold", "k_min", "k_max"), rule, strict=True))
-    ours, _ = search(clustered(), "ours", **settings)
-    theirs, measures = search(clustered(), "theirs", index="Flat", **settings)
-    check_lists(as_lists(ours), clustered(), rule)
-    check_lists(as_lists(theirs), clustered(), rule)
+    found, measures = search(clustered(), index="IVF1,Flat", **settings)
+    check_lists(as_lists(found), clustered(), rule)
     assert measures["index_recall"] == 1
 
 
 def test_faiss_index_keeps_self_out_among_duplicates(search):
-    neighbors, _ = search(np.repeat(clustered(6), 10, axis=0), index="Flat", threshold=0.99, k_min=3, k_max=4)
+    neighbors, _ = search(np.repeat(clustered(6), 10, axis=0), index="IVF1,Flat", threshold=0.99, k_min=3, k_max=4)
     assert all(image not in row and len(row) == 4 for image, row in enumerate(as_lists(neighbors)))
 
 
@@ -104,12 +102,12 @@ def test_recall_counts_pairs():
     [
         ({"k_min": 30}, "k_max = 20"),
         ({"threads": 0}, "threads = 0"),
-        ({"query_rows": 0}, "query_rows = 0"),
+        ({"block_rows": 0}, "block_rows = 0"),
         ({"index": "NoSuchIndex"}, "index = 'NoSuchIndex'"),
         ({"index": "IVF4,Flat;nprobe"}, "nprobe"),
         ({"index": "IVF4,Flat;probes=3"}, "probes"),
         ({"index": "IVF5000,Flat"}, "IVF5000"),
-        ({"index": "Flat", "device": "cuda"}, "device = cuda"),
+        ({"index": "IVF4,Flat", "device": "cuda"}, "device = cuda"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(search, settings, named):
@@ -126,3 +124,15 @@ def test_cuda_without_a_device_is_refused(search, monkeypatch):
 def test_one_image_has_no_neighbours(search):
     with pytest.raises(UserError, match="1 image"):
         search(np.ones((1, 4)))
+
+
+def test_lists_too_large_for_the_limit_stop_the_search_before_it_writes(search, tmp_path):
+    with pytest.raises(UserError, match=r"knn.threshold = -1.0: lists of 399 neighbours would take 0.0 GiB.*knn.k_max"):
+        search(clustered(), threshold=-1.0, k_max=10**6, size_limit=400 * 398 * 6)
+    assert not (tmp_path / "found").exists()
+    search(clustered(), threshold=-1.0, k_max=10**6, size_limit=400 * 399 * 6)
+
+
+def test_the_limit_counts_what_lists_have_not_what_they_may_have(search):
+    _, measures = search(clustered(), threshold=0.99, k_max=10**6, size_limit=400 * 10 * 6)
+    assert measures["neighbors_mean"] < 10
