@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from itertools import chain
+
 from pipeline_lib.artifacts.assignments import write_assignments
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
@@ -12,7 +15,7 @@ from stages._context import StageContext, run_stage
 
 
 def run(context: StageContext) -> None:
-    """Run the teacher, which is what is used for inference, over all features."""
+    """Run the teacher, which is what is used for inference, in one process or in those that torchrun launched."""
     section = context.params.assign
     fabric = runtime.start(context.params.machine.device)
     dataset = open_dataset(context.artifact("datasets"))
@@ -32,6 +35,9 @@ def run(context: StageContext) -> None:
             device=fabric.device,
         )
         splits[split] = (rows.count, blocks)
+    if not fabric.is_global_zero:
+        deque(chain.from_iterable(blocks for _, blocks in splits.values()), maxlen=0)
+        return
     write_assignments(
         context.artifact("assignments"),
         splits=splits,

@@ -6,6 +6,7 @@ from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import open_features
 from pipeline_lib.artifacts.neighbors import open_neighbors
+from pipeline_lib.base import runtime
 from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.features.search_space import ReducedSpace, SearchSpace
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule, fitted_k_max, fitted_k_min
@@ -19,6 +20,7 @@ from stages._context import StageContext, chosen_blocks, run_stage
 def run(context: StageContext) -> None:
     """Search, write the lists, report their lengths and, where labels are known, how often they are right."""
     section, seen, machine = context.params.knn, context.params.features, context.params.machine
+    fabric = runtime.start(machine.device)
     features = open_features(context.artifact("features"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)
     train = features.split("train", blocks)
@@ -46,6 +48,8 @@ def run(context: StageContext) -> None:
         seed=context.seed,
         made_by=context.made_by(settings),
     )
+    if not fabric.is_global_zero:
+        return
     labels = open_dataset(context.artifact("datasets")).oracle_labels("train")
     if labels is not None:
         metrics |= oracle_neighbor_accuracy(open_neighbors(context.artifact("neighbors")), labels)

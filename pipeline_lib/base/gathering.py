@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from pipeline_lib.base.runtime import is_distributed
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 _object_groups: dict[int, Any] = {}
 
 
@@ -63,6 +65,25 @@ def gathered_objects(local: T) -> list[T]:
     values: list[Any] | None = [None] * dist.get_world_size() if first else None
     dist.gather_object(local, values, dst=0, group=_object_group())
     return values or []
+
+
+def spread(function: Callable[[Item], T], items: Sequence[Item]) -> Iterator[T]:
+    """Results in the order of the items, each computed by one of the processes.
+
+    Args:
+        function: Computes a result, which can be pickled.
+        items: What there is to compute, the same in every process.
+
+    Yields:
+        On the first process the results of all items; on the others nothing, once all are computed. Every process must
+        walk to the end.
+    """
+    processes = dist.get_world_size() if is_distributed() else 1
+    rank = dist.get_rank() if is_distributed() else 0
+    for start in range(0, len(items), processes):
+        own = start + rank
+        results = gathered_objects(function(items[own]) if own < len(items) else None)
+        yield from (result for result in results[: len(items) - start] if result is not None)
 
 
 def from_first(value: T) -> T:

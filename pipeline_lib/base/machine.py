@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
+import psutil
 from pydantic import Field
 
 from pipeline_lib.base.settings import Count, DeviceName, Natural, Settings
+
+_CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
 
 
 class MachineSettings(Settings):
@@ -18,14 +25,15 @@ class MachineSettings(Settings):
         workers: Processes or threads that decode images beside the training process; 0: none; ``auto``: one for every
             two cores.
         threads: Threads of the neighbour search; ``auto``: one a core.
-        memory_gb: What of features or decoded images one process may keep in memory, GiB; more is read when needed.
+        memory_gb: What of features or decoded images one process may keep in memory, GiB; more is read when needed;
+            ``auto``: half of what is free, shared by the processes on the machine.
         checkpoint_seconds: Least time between two writes of the state from which an interrupted training goes on.
     """
 
     device: DeviceName
     workers: Literal["auto"] | Natural
     threads: Literal["auto"] | Count
-    memory_gb: Annotated[float, Field(ge=0)]
+    memory_gb: Literal["auto"] | Annotated[float, Field(ge=0)]
     checkpoint_seconds: Annotated[float, Field(ge=0)]
 
     @property
@@ -36,12 +44,30 @@ class MachineSettings(Settings):
     @property
     def thread_count(self) -> int:
         """Number of threads."""
-        return _cores() if self.threads == "auto" else self.threads
+        return max(1, _cores() // processes_here()) if self.threads == "auto" else self.threads
 
     @property
     def memory_bytes(self) -> int:
         """Bytes that may be kept in memory."""
+        if self.memory_gb == "auto":
+            return _free_memory() // 2 // processes_here()
         return int(self.memory_gb * 2**30)
+
+
+def processes_here() -> int:
+    """Processes of a stage on this machine, which share its cores and its memory."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _free_memory() -> int:
+    """Bytes that this process may still take: of the machine, and of the control group where one has a limit."""
+    free = int(psutil.virtual_memory().available)
+    for folder, limit, used in _CONTROL_GROUPS:
+        try:
+            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()))
+        except (OSError, ValueError):  # no such group, or "max"
+            continue
+    return max(free, 0)
 
 
 def _cores() -> int:

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from lightning_fabric import Fabric, seed_everything
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.machine import processes_here
 from pipeline_lib.base.settings import DeviceName, PrecisionName
 
 
@@ -37,7 +38,7 @@ def start(device: DeviceName = "auto", precision: PrecisionName = "float32", see
     # Fabric announces precision and seeds at every start; meta.json records them.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    processes = processes_here()
     hosts = int(os.environ.get("WORLD_SIZE", "1")) // processes
     fabric = Fabric(
         accelerator=device,
@@ -89,6 +90,11 @@ def block_of_rank(count: int, rank: int, world_size: int) -> range:
 def is_distributed() -> bool:
     """Whether several processes work on this stage."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes: the only one, or the first of several."""
+    return not is_distributed() or dist.get_rank() == 0
 
 
 def all_reduce(tensor: torch.Tensor, operation: Literal["sum", "max"] = "sum") -> torch.Tensor:

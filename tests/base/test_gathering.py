@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-from pipeline_lib.base.gathering import from_first, gathered_objects, gathered_rows, gathered_shares
+from pipeline_lib.base.gathering import from_first, gathered_objects, gathered_rows, gathered_shares, spread
 
 COUNTS = (3, 0, 2)
 
@@ -16,6 +16,7 @@ def test_one_process_has_all_there_is():
     assert gathered_shares(rows) is rows
     assert gathered_objects({"a": 1}) == [{"a": 1}]
     assert from_first("mine") == "mine"
+    assert list(spread(lambda item: -item, range(4))) == [0, -1, -2, -3]
 
 
 def gather(rank, port, folder):
@@ -26,6 +27,7 @@ def gather(rank, port, folder):
         "rows": gathered_rows(rows),
         "shares": gathered_shares(torch.full((2, 1), rank)),
         "objects": gathered_objects([rank] * COUNTS[rank]),
+        "spread": list(spread(lambda item: (item, dist.get_rank()), range(5))),
         "first": from_first({"state": torch.ones(2)} if rank == 0 else None),
     }
     torch.save(found, f"{folder}/{rank}.pt")
@@ -41,3 +43,4 @@ def test_rows_and_objects_come_in_the_order_of_the_processes(tmp_path):
         assert each["shares"].tolist() == [[0], [0], [1], [1], [2], [2]]
         assert each["first"]["state"].tolist() == [1, 1]
     assert [each["objects"] for each in found] == [[[0, 0, 0], [], [2, 2]], [], []]
+    assert [each["spread"] for each in found] == [[(0, 0), (1, 1), (2, 2), (3, 0), (4, 1)], [], []]

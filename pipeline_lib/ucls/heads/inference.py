@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline_lib.base.gathering import spread
 from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.row_reader import as_tensor
@@ -28,7 +29,6 @@ def restored_classifier(
     return classifier.to(device).eval()
 
 
-@torch.inference_mode()
 def assign_in_blocks(
     classifier: MultiHeadClassifier,
     features: FeatureBlocks,
@@ -52,10 +52,13 @@ def assign_in_blocks(
         device: Device of the classifier.
         block_rows: Rows at a time.
 
-    Yields:
-        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads, or ``None``.
+    Returns:
+        Ids (b,), assignments (H, b) and probabilities, (b, K), or (H, b, K) of all heads, or ``None``; with several
+        processes on the first, and nothing on the others, which compute their part of the blocks.
     """
-    for rows in row_blocks(features.count, block_rows):
+
+    @torch.inference_mode()
+    def assigned(rows: slice) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32] | None]:
         logits = classifier(as_tensor(features.rows(rows)).to(device))  # (H, b, K)
         probability: Tensor | None
         match probabilities:
@@ -70,4 +73,6 @@ def assign_in_blocks(
             case _:
                 assert_never(probabilities)
         labels = logits.argmax(dim=-1).to(torch.int32)
-        yield ids[rows], labels.cpu().numpy(), None if probability is None else probability.cpu().numpy()
+        return ids[rows], labels.cpu().numpy(), None if probability is None else probability.cpu().numpy()
+
+    return spread(assigned, [*row_blocks(features.count, block_rows)])

@@ -20,6 +20,7 @@ from pipeline_lib.ucls.neighbors.ranking import Packing
 from pipeline_lib.ucls.neighbors.threads import map_in_threads
 
 _SAMPLE = 256
+_GROUPS_A_THREAD = 4
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,15 @@ class BlockSearch:
             (self._plan,) = map_in_threads(lambda part: self._planned(block, part), [rows], 1)
         return self._plan
 
+    @property
+    def chunk(self) -> int:
+        """Queries that are worth asking for together: some groups a thread, or what shares a walk over the blocks."""
+        if self._blocks.held:
+            return self.plan.group * _GROUPS_A_THREAD * self._threads
+        listed = min(self._rule.longest, self.plan.hits * self._space.count / next(iter(self._blocks)).count)
+        query_bytes = int(16 * listed) + 4 * self._space.dimension
+        return self.plan.group * max(1, self._memory // (self.plan.group * query_bytes))
+
     def stream(self, queries: NDArray[np.int64]) -> Iterator[Lists]:
         """Neighbour lists of some rows, a group of ``plan.group`` after the other; a row is never in its own list.
 
@@ -123,14 +133,13 @@ class BlockSearch:
             Lists of consecutive queries; of exact indexes as long as the rule says or one less than the number of rows,
             of approximate ones maybe shorter than ``k_min``, even empty.
         """
-        groups = [queries[block] for block in row_blocks(len(queries), self.plan.group)]
         if self._blocks.held:
+            groups = [queries[block] for block in row_blocks(len(queries), self.plan.group)]
             yield from map_in_threads(self._lists, groups, self._threads)
             return
-        listed = min(self._rule.longest, self.plan.hits * self._space.count / next(iter(self._blocks)).count)
-        query_bytes = int(16 * listed) + 4 * self._space.dimension
-        for block in row_blocks(len(groups), max(1, self._memory // (self.plan.group * query_bytes))):
-            together = [self._group(rows) for rows in groups[block]]
+        for block in row_blocks(len(queries), self.chunk):
+            rows = queries[block]
+            together = [self._group(rows[part]) for part in row_blocks(len(rows), self.plan.group)]
             for indexed in self._blocks:
                 scan = partial(self._scan, block=indexed)
                 deque(map_in_threads(scan, together, self._threads), maxlen=0)

@@ -99,6 +99,14 @@ class DeviceSearch:
         """Number of rows n."""
         return self._space.count
 
+    @property
+    def chunk(self) -> int:
+        """Queries that share a walk over the tiles."""
+        if self._tiles.held:
+            return self._group
+        query_bytes = 16 * min(self._rule.longest, self._space.count) + 4 * self._space.dimension
+        return self._group * max(1, self._memory // (4 * self._group * query_bytes))
+
     def stream(self, queries: NDArray[np.int64]) -> Iterator[Lists]:
         """Neighbour lists of some rows, a group after the other; a row is never in its own list.
 
@@ -108,13 +116,9 @@ class DeviceSearch:
         Yields:
             Lists of consecutive queries, as long as the rule says or one less than the number of rows.
         """
-        groups = [queries[block] for block in row_blocks(len(queries), self._group)]
-        together = 1
-        if not self._tiles.held:
-            query_bytes = 16 * self._rule.longest + 4 * self._space.dimension
-            together = max(1, self._memory // (4 * self._group * query_bytes))
-        for block in row_blocks(len(groups), together):
-            yield from self._found(groups[block])
+        for block in row_blocks(len(queries), self.chunk):
+            rows = queries[block]
+            yield from self._found([rows[part] for part in row_blocks(len(rows), self._group)])
 
     def lists(self, queries: NDArray[np.int64]) -> Lists:
         """Neighbour lists of some rows (q,), as :meth:`stream` gives them."""

@@ -35,6 +35,10 @@ class Search(Protocol):
     def count(self) -> int:
         """Number of rows n."""
 
+    @property
+    def chunk(self) -> int:
+        """Queries that are worth asking for together."""
+
     def stream(self, queries: NDArray[np.int64]) -> Iterator[Lists]:
         """Lists of consecutive queries (q,), a group after the other."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.neighbors import entry_bytes, open_neighbors, write_neighbors
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.gathering import spread
 from pipeline_lib.base.progress import progress
-from pipeline_lib.base.row_blocks import spread_rows
+from pipeline_lib.base.row_blocks import row_blocks, spread_rows
+from pipeline_lib.base.runtime import is_distributed, is_first
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
-from pipeline_lib.ucls.neighbors.candidates import Lists
+from pipeline_lib.ucls.neighbors.candidates import Lists, joined
 from pipeline_lib.ucls.neighbors.engines import FLAT, Search, SearchMachine, exact_search
 from pipeline_lib.ucls.neighbors.factory_index import FactoryIndex
 from pipeline_lib.ucls.neighbors.statistics import list_statistics, mutual_share
@@ -53,7 +56,8 @@ def find_neighbors(
     Returns:
         Measures of the lists (:func:`list_statistics`), ``zero_rows`` (rows similar to none), ``mutual_share``
         (:func:`mutual_share`); with another index than ``Flat`` also ``index_recall``, the share of the ``k_min``
-        nearest that it found for a sample of rows.
+        nearest that it found for a sample of rows. Of several processes only the first writes, and the others get
+        nothing.
 
     Raises:
         UserError: A parameter is out of its range, there are fewer than two rows, or the artifact would pass the limit.
@@ -77,9 +81,11 @@ def find_neighbors(
         "computed_on": exact.name,
         "seed": seed,
     }
-    searched = exact.search.stream(np.arange(space.count))
-    if approximate is not None:
-        searched = _completed(approximate.search(rule), exact.search, rule, space.count)
+    completed = None if approximate is None else _Completed(approximate.search(rule), exact.search, rule)
+    searched = _spread(completed or exact.search)
+    if not is_first():
+        deque(searched, maxlen=0)
+        return {}
     with (
         write_neighbors(folder, space.count, settings, made_by) as writer,
         progress(list[Lists](), "neighbours", total=space.count, unit="images") as bar,
@@ -127,20 +133,43 @@ def _check_size(search: Search, rule: AdaptiveRule, folder: Path, limit: int | N
         )
 
 
-def _completed(index: Search, exact: Search, rule: AdaptiveRule, count: int) -> Iterator[Lists]:
-    """Lists of an approximate index; rows for which it found too few get their exact lists."""
-    first = 0
-    for found in index.stream(np.arange(count)):
-        rows = np.arange(first, first + len(found.lengths))
-        first += len(rows)
-        short = np.flatnonzero(found.lengths < min(rule.k_min, count - 1))
-        if len(short):
-            parts = [list(zip(*_separate(lists), strict=True)) for lists in (found, exact.lists(rows[short]))]
-            for position, replacement in zip(short, parts[1], strict=True):
-                parts[0][position] = replacement
-            indices, similarity = zip(*parts[0], strict=True)
-            found = Lists(np.array([len(row) for row in indices]), np.concatenate(indices), np.concatenate(similarity))
-        yield found
+def _spread(search: Search) -> Iterator[Lists]:
+    """Lists of all rows in order, on the first process; each chunk of queries is searched by one of the processes."""
+    if not is_distributed():
+        return search.stream(np.arange(search.count))
+    return spread(
+        lambda block: search.lists(np.arange(block.start, block.stop)), [*row_blocks(search.count, search.chunk)]
+    )
+
+
+class _Completed:
+    """An approximate search; rows for which it finds too few get their exact lists."""
+
+    def __init__(self, index: Search, exact: Search, rule: AdaptiveRule) -> None:
+        self._index, self._exact, self._rule = index, exact, rule
+        self.count, self.chunk = index.count, index.chunk
+
+    def stream(self, queries: NDArray[np.int64]) -> Iterator[Lists]:
+        """Lists of consecutive queries (q,), a group after the other."""
+        first = 0
+        for found in self._index.stream(queries):
+            rows = queries[first : first + len(found.lengths)]
+            first += len(rows)
+            short = np.flatnonzero(found.lengths < min(self._rule.k_min, self.count - 1))
+            yield _replaced(found, short, self._exact.lists(rows[short])) if len(short) else found
+
+    def lists(self, queries: NDArray[np.int64]) -> Lists:
+        """Lists of all queries (q,)."""
+        return joined(self.stream(queries))
+
+
+def _replaced(found: Lists, places: NDArray[np.int64], better: Lists) -> Lists:
+    """Lists of which those at some places are replaced by others."""
+    parts = [list(zip(*_separate(lists), strict=True)) for lists in (found, better)]
+    for place, replacement in zip(places, parts[1], strict=True):
+        parts[0][place] = replacement
+    indices, similarity = zip(*parts[0], strict=True)
+    return Lists(np.array([len(row) for row in indices]), np.concatenate(indices), np.concatenate(similarity))
 
 
 def _separate(lists: Lists) -> tuple[list[NDArray[np.int64]], list[NDArray[np.float32]]]:
