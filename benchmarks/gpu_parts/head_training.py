@@ -41,33 +41,41 @@ class _EnoughError(Exception):
 
 def run(part: Part) -> None:
     """Measure every size: ours with the loss of the thesis, ours with that of TEMI, and the reference."""
-    columns, classes, batches = ((24, 48), (6,), (32,)) if part.tiny else ((768, 2048), (1000, 100), (256, 1024))
+    columns, classes, batches = ((24, 48), (6,), (32,)) if part.tiny else ((2048, 768), (1000, 100), (256, 1024))
     heads, count = (3, 256) if part.tiny else (50, 16384)
-    for d in columns:
-        rows = GeneratedRows(d, min(64, count // 4), part.device)
-        labels = planted_classes(count, rows.classes, 0)
-        features = ArrayFeatures(rows.rows(labels, 0).cpu().numpy())
-        neighbors = write_planted_lists(part.folder / f"lists-{d}", labels, 10 if part.tiny else 50)
-        reader = FeatureRows(features, part.device, 8 << 30)
-        for k, batch, precision in product(classes, batches, ("float32", "bfloat16")):
-            if part.left() < 3 * _SECONDS + 5 and not part.tiny:
-                part.row(f"from D {d}, K {k}, batch {batch}, {precision} on: left out", seconds_left=part.left())
-                return
-            settings = head_settings(heads, batch, precision)
-            sampler = PairSampler(count, batch, 1, neighbors.draw, 0)
-            found: dict[str, float] = {}
-            for loss, changes in LOSSES.items():
-                own = settings.model_copy(update=changes)
-                part.reset_peak()
-                found[f"{loss}_samples_a_second"] = ours(part, own, d, k, sampler, reader)
-                if loss == "ucls" and part.device.type == "cuda":
-                    found["ucls_device_gib"] = part.peaks()["device_gib"]
-            part.reset_peak()
-            reference = reference_loop(part, settings, d, k, sampler, reader)
-            found |= {"reference_samples_a_second": reference} | part.peaks()
-            for loss in LOSSES:
-                found[f"{loss}_ratio"] = found[f"{loss}_samples_a_second"] / reference
-            part.row(f"H {heads}, D {d}, K {k}, batch {batch}, {precision}", **found)
+    labels = planted_classes(count, min(64, count // 4), 0)
+    neighbors = write_planted_lists(part.folder / "lists", labels, 10 if part.tiny else 50)
+    readers: dict[int, FeatureRows] = {}
+    for k, d, batch, precision in product(classes, columns, batches, ("float32", "bfloat16")):
+        if part.left() < 12 and not part.tiny:
+            part.row(f"from D {d}, K {k}, batch {batch}, {precision} on: left out", seconds_left=part.left())
+            return
+        if d not in readers:
+            rows = GeneratedRows(d, int(labels.max()) + 1, part.device)
+            readers[d] = FeatureRows(ArrayFeatures(rows.rows(labels, 0).cpu().numpy()), part.device, 8 << 30)
+        settings = head_settings(heads, batch, precision)
+        sampler = PairSampler(count, batch, 1, neighbors.draw, 0)
+        part.row(
+            f"H {heads}, D {d}, K {k}, batch {batch}, {precision}",
+            **compared(part, settings, d, k, sampler, readers[d]),
+        )
+
+
+def compared(
+    part: Part, settings: HeadSettings, columns: int, classes: int, sampler: PairSampler, rows: FeatureRows
+) -> dict[str, float]:
+    """Samples a second of ours by loss and of the reference, and their ratios."""
+    rates: dict[str, float] = {}
+    peaks: dict[str, float] = {}
+    for loss, changes in LOSSES.items():
+        part.reset_peak()
+        rates[loss] = ours(part, settings.model_copy(update=changes), columns, classes, sampler, rows)
+        peaks |= {f"{loss}_{name}": value for name, value in part.peaks().items() if name == "device_gib"}
+    part.reset_peak()
+    reference = reference_loop(part, settings, columns, classes, sampler, rows)
+    peaks |= {f"reference_{name}": value for name, value in part.peaks().items() if name == "device_gib"}
+    found = {f"{name}_samples_a_second": value for name, value in (rates | {"reference": reference}).items()}
+    return found | {f"{name}_ratio": value / reference for name, value in rates.items()} | peaks
 
 
 def head_settings(heads: int, batch: int, precision: str) -> HeadSettings:
@@ -118,10 +126,8 @@ def reference_loop(
     part: Part, settings: HeadSettings, columns: int, classes: int, sampler: PairSampler, rows: FeatureRows
 ) -> float:
     """Samples a second of the reference's loop; it gets its pairs as ours does, from rows on the device."""
-    heads = [
-        ReferenceHead(columns, settings.hidden, settings.bottleneck, classes).to(part.device)
-        for _ in range(settings.heads)
-    ]
+    with part.device:
+        heads = [ReferenceHead(columns, settings.hidden, settings.bottleneck, classes) for _ in range(settings.heads)]
     trainer = ReferenceTrainer(heads, settings.learning_rate, bfloat16=settings.precision == "bfloat16")
     pairs = sampler.epoch(0, 0, 1)
 
