@@ -20,6 +20,7 @@ SPLITS = {"train": 13, "val": 1}
 SIZE = 32
 CONFIGS = {
     "tiny": BackboneSettings(model="vit_tiny_patch16_224", weights=WeightsSettings(source="none"), image_size=SIZE),
+    "convolutions": BackboneSettings(model="resnet18", weights=WeightsSettings(source="none"), image_size=SIZE),
     "pixels": BackboneSettings(model="pixels_rgb", image_size=SIZE),
 }
 
@@ -44,7 +45,9 @@ def image_of(split: str, row: int) -> Tensor:
     return torch.from_numpy(generator.random((3, SIZE, SIZE), dtype=np.float32))
 
 
-def extract(folder: Path, name: str, batch_size: int, left_out: int = 0) -> dict[str, float]:
+def extract(
+    folder: Path, name: str, batch_size: int, left_out: int = 0, device: str = "cpu", precision: str = "float32"
+) -> dict[str, float]:
     backbone = build_backbone(CONFIGS[name])
     writer = FeaturesWriter(
         folder,
@@ -56,7 +59,7 @@ def extract(folder: Path, name: str, batch_size: int, left_out: int = 0) -> dict
         dataset_digest="0",
         made_by={},
     )
-    fabric = runtime.start("cpu")
+    fabric = runtime.start(device, precision)
     return extract_features(fabric, backbone.extractor, Loader(batch_size, left_out), writer)
 
 

@@ -44,6 +44,18 @@ def test_auto_takes_the_cpu_where_there_is_no_cuda(monkeypatch):
     assert fabric.is_global_zero
 
 
+@pytest.mark.cuda
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_auto_takes_cuda_where_there_is_one(precision, dtype):
+    fabric = start("auto", precision)
+    assert fabric.device.type == "cuda"
+    layer = fabric.setup_module(torch.nn.Linear(3, 2))
+    with fabric.autocast():
+        product = torch.nn.functional.linear(torch.ones(1, 3, device=fabric.device), layer.weight)
+    assert (product.device.type, product.dtype) == ("cuda", dtype)
+    assert sum_dtype(fabric.device) == torch.float64
+
+
 def test_start_seeds_torch_and_numpy():
     drawn = []
     for seed in (5, 5, 6):

@@ -37,7 +37,7 @@ def write_pseudo_masks(folder, dataset):
     return open_masks(folder / "masks")
 
 
-def pretrainer(folder, method, segins=False, own=None, memory=1 << 30, workers=0, **changes):
+def pretrainer(folder, method, segins=False, own=None, memory=1 << 30, workers=0, device="cpu", **changes):
     """A pretraining of the data set of :func:`write_images`, which is made where it is missing."""
     dataset = open_dataset(folder / "images") if (folder / "images").exists() else write_images(folder)
     masks = None
@@ -45,7 +45,7 @@ def pretrainer(folder, method, segins=False, own=None, memory=1 << 30, workers=0
         masks = open_masks(folder / "masks") if (folder / "masks").exists() else write_pseudo_masks(folder, dataset)
     settings = pretrain_settings(**changes)
     chosen = (simsiam_settings if method == "simsiam" else moco_settings)(**(own or {}))
-    fabric = runtime.start("cpu", settings.precision, 0)
+    fabric = runtime.start(device, settings.precision, 0)
     branch = segins_settings() if segins else None
     return build_pretrainer(fabric, settings, method, chosen, branch, dataset, masks, decode, 0, memory, workers)
 

@@ -20,17 +20,17 @@ PARAMETERS = {
     "prototypes": "prototype_direction",
     "prototype_length": "prototype_length",
 }
-TOLERANCE = 1e-13
+TOLERANCE = {"cpu": 1e-13, "cuda": 1e-10}
 
 
 class Rows:
     """The features in float64."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = torch.from_numpy(values).double()
+    def __init__(self, values: np.ndarray, device: torch.device) -> None:
+        self.values = torch.from_numpy(values).double().to(device)
 
     def __call__(self, indices: np.ndarray) -> torch.Tensor:
-        return self.values[torch.from_numpy(indices)]
+        return self.values[torch.from_numpy(indices).to(self.values.device)]
 
 
 class RecordedPairs:
@@ -52,16 +52,16 @@ class RecordingTrainer(HeadTrainer):
 
     def _step(self, iteration, images, neighbors):
         losses = super()._step(iteration, images, neighbors)
-        self.losses.append(losses.numpy())
+        self.losses.append(losses.cpu().numpy())
         self.rates.append(self.optimizer.param_groups[0]["lr"])
-        self.priors.append(self.objective.prior.numpy())
+        self.priors.append(self.objective.prior.cpu().numpy())
         return losses
 
 
 @pytest.fixture(scope="module")
-def reference(golden_dir):
-    told = json.loads((golden_dir / "11_temi_trajectory.json").read_text())
-    return told, dict(np.load(golden_dir / "11_temi_trajectory.npz"))
+def reference(golden, repository):
+    told = json.loads((repository / "tests" / "golden" / "11_temi_trajectory.json").read_text())
+    return told, golden("11_temi_trajectory")
 
 
 def settings_of(told: dict) -> HeadSettings:
@@ -91,20 +91,20 @@ def load(module: torch.nn.Module, arrays: dict[str, np.ndarray], prefix: str) ->
             parameter.copy_(torch.from_numpy(arrays[f"{prefix}_{other}"]).view_as(parameter))
 
 
-@pytest.fixture(scope="module")
-def trained(reference):
+@pytest.fixture(scope="module", params=["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def trained(reference, request):
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    yield trained_in_float64(*reference)
+    yield trained_in_float64(*reference, request.param)
     torch.set_default_dtype(before)
 
 
-def trained_in_float64(told, arrays):
+def trained_in_float64(told, arrays, device):
     settings = settings_of(told)
-    fabric = Fabric(accelerator="cpu", devices=1, precision="64-true")
+    fabric = Fabric(accelerator=device, devices=1, precision="64-true")
     shape = HeadShape.of(settings, told["features"], len(arrays["features"]), told["classes"])
     sampler = RecordedPairs(arrays["images"], arrays["neighbors"], told["steps_per_epoch"])
-    trainer = RecordingTrainer(fabric, settings, shape, sampler, Rows(arrays["features"]))
+    trainer = RecordingTrainer(fabric, settings, shape, sampler, Rows(arrays["features"], fabric.device))
     assert (trainer.plain_student.prototype_length == 1).all()
     assert (arrays["init_prototype_length"] == 1).all()
     # The reference starts its prior from a float32 tensor: a sixth rounded.
@@ -113,6 +113,7 @@ def trained_in_float64(told, arrays):
     for module in (trainer.plain_student, trainer.teacher):
         load(module, arrays, "init")
     trainer.run()
+    trainer.tolerance = TOLERANCE[device]
     return trainer
 
 
@@ -122,22 +123,22 @@ def error(found, expected) -> float:
 
 
 def test_learning_rate_of_every_step(trained, reference):
-    assert error(trained.rates, reference[1]["learning_rate"]) < TOLERANCE
+    assert error(trained.rates, reference[1]["learning_rate"]) < trained.tolerance
 
 
 def test_loss_and_prior_of_every_step(trained, reference):
     assert len(trained.losses) == len(reference[1]["head_loss"]) == 48
-    assert error(trained.losses, reference[1]["head_loss"]) < TOLERANCE
-    assert error(trained.priors, reference[1]["prior"]) < TOLERANCE
+    assert error(trained.losses, reference[1]["head_loss"]) < trained.tolerance
+    assert error(trained.priors, reference[1]["prior"]) < trained.tolerance
 
 
 @pytest.mark.parametrize("module", ["student", "teacher"])
 @pytest.mark.parametrize("own", PARAMETERS)
 def test_parameters_after_the_last_step(trained, reference, module, own):
-    found = getattr(trained.plain_student if module == "student" else trained.teacher, own).detach()
+    found = getattr(trained.plain_student if module == "student" else trained.teacher, own).detach().cpu()
     expected = reference[1][f"{module}_{PARAMETERS[own]}"]
     assert np.abs(expected - reference[1][f"init_{PARAMETERS[own]}"]).max() > 1e-3
-    assert error([found], expected) < TOLERANCE
+    assert error([found], expected) < trained.tolerance
 
 
 def test_best_head_is_that_of_the_reference(trained, reference):

@@ -50,10 +50,10 @@ class Blobs:
         return np.take_along_axis(self.members[self.labels[rows]], (uniforms * 64).astype(np.int64), axis=1)
 
 
-def trainer(seed=0, **changes) -> HeadTrainer:
+def trainer(seed=0, device="cpu", **changes) -> HeadTrainer:
     blobs = Blobs()
     settings = HeadSettings(**(SETTINGS | changes))
-    fabric = runtime.start("cpu", "float32", seed)
+    fabric = runtime.start(device, "float32", seed)
     shape = HeadShape.of(settings, 8, 256, 4)
     sampler = PairSampler(256, settings.batch_size, settings.neighbors_per_image, blobs.draw, seed)
     return HeadTrainer(fabric, settings, shape, sampler, FeatureRows(blobs, fabric.device, 1 << 20))

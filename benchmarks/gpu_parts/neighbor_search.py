@@ -1,0 +1,201 @@
+"""Part ``knn``: neighbours by the adaptive rule, of 100,000 rows whole, at ImageNet's size by blocks of queries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.generated import GeneratedRows, threshold_for, write_generated
+from benchmarks.measuring import Part
+from pipeline_lib.base.row_blocks import row_blocks
+from pipeline_lib.features.blocks import ArrayFeatures, FeatureBlocks
+from pipeline_lib.features.search_space import SearchSpace
+from pipeline_lib.images.threads import map_in_order
+from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
+from pipeline_lib.ucls.neighbors.candidates import Lists
+from pipeline_lib.ucls.neighbors.finding import BASE_ROWS, EXACT, QUERY_ROWS, find_neighbors
+from pipeline_lib.ucls.neighbors.products import NumpyProducts, TorchProducts
+from pipeline_lib.ucls.neighbors.search import ExactSearch
+
+INDEXES = (EXACT,)
+"""Values of ``knn.index`` that are measured."""
+
+MEAN_LENGTHS = (50, 500)
+_TILE = (4096, 16384)
+
+
+def query_search(
+    vectors: FeatureBlocks, rule: AdaptiveRule, device: torch.device, budget: int
+) -> Callable[[NDArray[np.int64]], Lists]:
+    """The search that ``find_neighbors`` runs for each block of queries, for some of them alone.
+
+    Args:
+        vectors: Vectors of length one.
+        rule: The adaptive rule.
+        device: Where products are computed.
+        budget: Bytes of vectors that may be held there.
+
+    Returns:
+        From rows (q,) to their lists.
+    """
+    products = NumpyProducts() if device.type == "cpu" else TorchProducts(device.type)
+    return ExactSearch(vectors, rule, products, threads=_threads(), base_rows=BASE_ROWS, budget=budget).lists
+
+
+def run(part: Part) -> None:
+    """Measure both sizes."""
+    small, full = ((2_000, 64), (6_000, 96)) if part.tiny else ((100_000, 768), (1_281_167, 2_048))
+    whole(part, *small)
+    by_blocks(part, *full)
+
+
+def whole(part: Part, count: int, columns: int) -> None:
+    """``find_neighbors`` from the artifact of the features to that of the lists."""
+    classes = max(4, count // 1000)
+    rows = GeneratedRows(columns, classes, part.device)
+    features = write_generated(part.folder / "features", {"train": count}, rows, columns)
+    space = SearchSpace(features.split("train"))
+    part.row(f"products alone {count} x {columns}", **products_bound(part, space, count))
+    for mean_length in lengths(part):
+        rule = rule_for(threshold_for(space, mean_length, part.device), mean_length)
+        for index in INDEXES:
+            found(part, space, rule, index, part.folder / f"{INDEXES.index(index)}-{mean_length}")
+
+
+def found(part: Part, space: SearchSpace, rule: AdaptiveRule, index: str, folder: Path) -> None:
+    """One call of ``find_neighbors``."""
+    part.reset_peak()
+    measures: dict[str, Any] = {}
+
+    def search() -> None:
+        measures.update(
+            find_neighbors(
+                space,
+                folder,
+                threshold=rule.threshold,
+                k_min=rule.k_min,
+                k_max=rule.k_max,
+                index=index,
+                threads=_threads(),
+                device="cpu" if part.device.type == "cpu" else "cuda",
+                budget=_budget(),
+                made_by={"stage": "benchmark"},
+            )
+        )
+
+    seconds = part.seconds(search)
+    part.row(
+        f"find_neighbors {index} {space.count} x {space.dimension}",
+        threshold=rule.threshold,
+        mean_length=float(measures["neighbors_mean"]),
+        seconds=seconds,
+        written_gib=_bytes(folder) / 2**30,
+        **part.peaks(),
+    )
+
+
+def by_blocks(part: Part, count: int, columns: int) -> None:
+    """Blocks of queries against all rows, as many as the time allows; the rest is extrapolated, linear in queries."""
+    what = f"{count} x {columns}"
+    if part.left() < 45 and not part.tiny:
+        part.row(f"{what}: left out", seconds_left=part.left())
+        return
+    rows = GeneratedRows(columns, max(4, count // 1281), part.device)
+    artifact: list[Any] = []
+    seconds = part.seconds(
+        lambda: artifact.append(write_generated(part.folder / "full", {"train": count}, rows, columns))
+    )
+    part.row(f"generate and write {what}", seconds=seconds, written_gib=_bytes(part.folder / "full") / 2**30)
+    spaces: list[SearchSpace] = []
+    seconds = part.seconds(lambda: spaces.append(SearchSpace(artifact[0].split("train"))))
+    part.row(f"mean of all rows {what}", seconds=seconds, **part.peaks())
+    space = spaces[0]
+    part.row(f"products alone {what}", **products_bound(part, space, count))
+    vectors = np.empty((count, columns), dtype=np.float32)
+    seconds = part.seconds(lambda: fill(vectors, space))
+    part.row(f"read and normalise all rows {what}", threads=_threads(), seconds=seconds, **part.peaks())
+    for number, mean_length in enumerate(reversed(lengths(part))):
+        share = part.left() / (len(lengths(part)) - number) - 4
+        threshold = threshold_for(space, mean_length, part.device)
+        searched_blocks(part, what, ArrayFeatures(vectors), rule_for(threshold, mean_length), min(40.0, share))
+
+
+def searched_blocks(part: Part, what: str, vectors: FeatureBlocks, rule: AdaptiveRule, seconds_allowed: float) -> None:
+    """Search blocks of queries until ``seconds_allowed`` are over, and extrapolate."""
+    part.reset_peak()
+    search = query_search(vectors, rule, part.device, _budget())
+    blocks = list(row_blocks(vectors.count, QUERY_ROWS))
+    spent: list[float] = []
+    lists: list[Lists] = []
+    searched = 0
+    for block in blocks:
+        queries = np.arange(block.start, block.stop)
+        spent.append(part.seconds(lambda queries=queries: lists.append(search(queries))))  # type: ignore[misc]
+        searched += len(queries)
+        if len(spent) > 1 and sum(spent) + spent[-1] > seconds_allowed:
+            break
+    # The first block also brings the vectors to the device.
+    one = float(np.mean(spent[1:]))
+    part.row(
+        f"search {what}",
+        threshold=rule.threshold,
+        mean_length=sum(len(one.indices) for one in lists) / searched,
+        measured_blocks=len(spent),
+        blocks=len(blocks),
+        first_block_seconds=spent[0],
+        block_seconds=one,
+        extrapolated_seconds=spent[0] + one * (len(blocks) - 1),
+        **part.peaks(),
+    )
+
+
+def products_bound(part: Part, space: SearchSpace, count: int) -> dict[str, float]:
+    """What the inner products of all pairs take in float32 when nothing is done with them."""
+    queries = torch.from_numpy(space.rows(slice(0, min(count, _TILE[0])))).to(part.device)
+    base = torch.from_numpy(space.rows(slice(0, min(count, _TILE[1])))).to(part.device)
+    out = torch.empty(len(queries), len(base), device=part.device)
+    seconds = part.seconds_a_call(lambda: torch.mm(queries, base.T, out=out), at_least=1.0)
+    pairs = len(queries) * len(base)
+    return {
+        "teraflops": 2 * pairs * space.dimension / seconds / 1e12,
+        "extrapolated_seconds": seconds * count * count / pairs,
+    }
+
+
+def lengths(part: Part) -> tuple[int, ...]:
+    """Mean lengths of lists that are measured."""
+    return (5, 20) if part.tiny else MEAN_LENGTHS
+
+
+def rule_for(threshold: float, mean_length: int) -> AdaptiveRule:
+    """The adaptive rule: at least a tenth of the mean length, at most ten times it."""
+    return AdaptiveRule(threshold, max(1, mean_length // 10), 10 * mean_length)
+
+
+def fill(vectors: NDArray[np.float32], space: SearchSpace) -> None:
+    """Read and normalise all rows in threads, into ``vectors`` (n, d)."""
+
+    def read(block: slice) -> None:
+        vectors[block] = space.rows(block)
+
+    for _ in map_in_order(read, row_blocks(len(vectors), 4096), _threads()):
+        pass
+
+
+def _threads() -> int:
+    return os.cpu_count() or 1
+
+
+def _budget() -> int:
+    """Bytes of vectors that may be held: half of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
