@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +12,32 @@ from numpy.typing import NDArray
 
 from benchmarks.generated import GeneratedRows, threshold_for, write_generated
 from benchmarks.measuring import Part
+from pipeline_lib.artifacts.neighbors import Neighbors, open_neighbors
 from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.features.blocks import ArrayFeatures, FeatureBlocks
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.images.threads import map_in_order
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.ucls.neighbors.candidates import Lists
-from pipeline_lib.ucls.neighbors.finding import BASE_ROWS, EXACT, QUERY_ROWS, find_neighbors
-from pipeline_lib.ucls.neighbors.products import NumpyProducts, TorchProducts
-from pipeline_lib.ucls.neighbors.search import ExactSearch
-
-INDEXES = (EXACT,)
-"""Values of ``knn.index`` that are measured."""
+from pipeline_lib.ucls.neighbors.engines import EngineName, SearchMachine, exact_search
+from pipeline_lib.ucls.neighbors.faiss_gpu import has_faiss_gpu
+from pipeline_lib.ucls.neighbors.finding import find_neighbors
 
 MEAN_LENGTHS = (50, 500)
 _TILE = (4096, 16384)
+_QUERY_ROWS = 8192
 
 
-def query_search(
-    vectors: FeatureBlocks, rule: AdaptiveRule, device: torch.device, budget: int
-) -> Callable[[NDArray[np.int64]], Lists]:
-    """The search that ``find_neighbors`` runs for each block of queries, for some of them alone.
+def engines(part: Part) -> tuple[EngineName, ...]:
+    """What can search here: on CUDA torch, and FAISS where it is built for GPUs."""
+    if part.device.type == "cpu":
+        return ("auto",)
+    return ("torch", "faiss") if has_faiss_gpu() else ("torch",)
 
-    Args:
-        vectors: Vectors of length one.
-        rule: The adaptive rule.
-        device: Where products are computed.
-        budget: Bytes of vectors that may be held there.
 
-    Returns:
-        From rows (q,) to their lists.
-    """
-    products = NumpyProducts() if device.type == "cpu" else TorchProducts(device.type)
-    return ExactSearch(vectors, rule, products, threads=_threads(), base_rows=BASE_ROWS, budget=budget).lists
+def machine(part: Part, engine: EngineName) -> SearchMachine:
+    """The machine with one of its engines."""
+    return SearchMachine(_threads(), "cpu" if part.device.type == "cpu" else "cuda", _budget(), engine=engine)
 
 
 def run(part: Part) -> None:
@@ -64,12 +56,13 @@ def whole(part: Part, count: int, columns: int) -> None:
     part.row(f"products alone {count} x {columns}", **products_bound(part, space, count))
     for mean_length in lengths(part):
         rule = rule_for(threshold_for(space, mean_length, part.device), mean_length)
-        for index in INDEXES:
-            found(part, space, rule, index, part.folder / f"{INDEXES.index(index)}-{mean_length}")
+        lists = [found(part, space, rule, engine, part.folder / f"{engine}-{mean_length}") for engine in engines(part)]
+        if len(lists) > 1:
+            part.row("same lists by both", share=same_lists(*lists))
 
 
-def found(part: Part, space: SearchSpace, rule: AdaptiveRule, index: str, folder: Path) -> None:
-    """One call of ``find_neighbors``."""
+def found(part: Part, space: SearchSpace, rule: AdaptiveRule, engine: EngineName, folder: Path) -> Neighbors:
+    """One call of ``find_neighbors``; gives what it wrote."""
     part.reset_peak()
     measures: dict[str, Any] = {}
 
@@ -78,26 +71,30 @@ def found(part: Part, space: SearchSpace, rule: AdaptiveRule, index: str, folder
             find_neighbors(
                 space,
                 folder,
-                threshold=rule.threshold,
-                k_min=rule.k_min,
-                k_max=rule.k_max,
-                index=index,
-                threads=_threads(),
-                device="cpu" if part.device.type == "cpu" else "cuda",
-                budget=_budget(),
+                rule,
+                machine=machine(part, engine),
                 made_by={"stage": "benchmark"},
             )
         )
 
     seconds = part.seconds(search)
     part.row(
-        f"find_neighbors {index} {space.count} x {space.dimension}",
+        f"find_neighbors {engine} {space.count} x {space.dimension}",
         threshold=rule.threshold,
         mean_length=float(measures["neighbors_mean"]),
         seconds=seconds,
         written_gib=_bytes(folder) / 2**30,
         **part.peaks(),
     )
+    return open_neighbors(folder)
+
+
+def same_lists(first: Neighbors, second: Neighbors) -> float:
+    """Share of images whose lists hold the same images in the same order."""
+    same = 0
+    for one, other in zip(np.split(first.indices, first.indptr[1:-1]), np.split(second.indices, second.indptr[1:-1])):
+        same += np.array_equal(one, other)
+    return same / first.count
 
 
 def by_blocks(part: Part, count: int, columns: int) -> None:
@@ -122,28 +119,32 @@ def by_blocks(part: Part, count: int, columns: int) -> None:
     part.row(f"read and normalise all rows {what}", threads=_threads(), seconds=seconds, **part.peaks())
     for number, mean_length in enumerate(reversed(lengths(part))):
         share = part.left() / (len(lengths(part)) - number) - 4
-        threshold = threshold_for(space, mean_length, part.device)
-        searched_blocks(part, what, ArrayFeatures(vectors), rule_for(threshold, mean_length), min(40.0, share))
+        rule = rule_for(threshold_for(space, mean_length, part.device), mean_length)
+        for engine in engines(part):
+            allowed = min(40.0, share / len(engines(part)))
+            searched_blocks(part, what, ArrayFeatures(vectors), rule, engine, allowed)
 
 
-def searched_blocks(part: Part, what: str, vectors: FeatureBlocks, rule: AdaptiveRule, seconds_allowed: float) -> None:
+def searched_blocks(
+    part: Part, what: str, vectors: FeatureBlocks, rule: AdaptiveRule, engine: EngineName, seconds_allowed: float
+) -> None:
     """Search blocks of queries until ``seconds_allowed`` are over, and extrapolate."""
     part.reset_peak()
-    search = query_search(vectors, rule, part.device, _budget())
-    blocks = list(row_blocks(vectors.count, QUERY_ROWS))
+    search = exact_search(vectors, rule, machine(part, engine)).search
+    blocks = list(row_blocks(vectors.count, _QUERY_ROWS))
     spent: list[float] = []
     lists: list[Lists] = []
     searched = 0
     for block in blocks:
         queries = np.arange(block.start, block.stop)
-        spent.append(part.seconds(lambda queries=queries: lists.append(search(queries))))  # type: ignore[misc]
+        spent.append(part.seconds(lambda queries=queries: lists.append(search.lists(queries))))  # type: ignore[misc]
         searched += len(queries)
         if len(spent) > 1 and sum(spent) + spent[-1] > seconds_allowed:
             break
     # The first block also brings the vectors to the device.
     one = float(np.mean(spent[1:]))
     part.row(
-        f"search {what}",
+        f"search {engine} {what}",
         threshold=rule.threshold,
         mean_length=sum(len(one.indices) for one in lists) / searched,
         measured_blocks=len(spent),

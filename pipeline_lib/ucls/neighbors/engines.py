@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from pipeline_lib.ucls.neighbors.flat import FlatBlocks
 
 FLAT = "Flat"
 """Factory string of the exact index."""
+
+EngineName = Literal["auto", "faiss", "torch"]
 
 _GPU_SHARE = 0.6
 _GPU_GROUP = 1 << 13
@@ -55,6 +57,7 @@ class SearchMachine:
         device: Where exact products are computed; ``auto`` takes CUDA where there is one.
         memory: Bytes up to which the vectors are held in memory as float32; on CUDA the device's own memory counts.
         block_rows: Rows read and indexed at a time; None: as fits the memory.
+        engine: What searches on a GPU; ``auto``: FAISS where it is built for GPUs, else torch.
 
     Raises:
         UserError: A number is below 1.
@@ -64,6 +67,7 @@ class SearchMachine:
     device: DeviceName = "auto"
     memory: int = 4 << 30
     block_rows: int | None = None
+    engine: EngineName = "auto"
 
     def __post_init__(self) -> None:
         if self.threads < 1:
@@ -115,7 +119,9 @@ def exact_search(space: FeatureBlocks, rule: AdaptiveRule, machine: SearchMachin
         memory = machine.memory // 4
         return ExactSearch(BlockSearch(space, rule, blocks, threads=machine.threads, memory=memory), "faiss, cpu")
     memory = device_memory(torch.device(device), machine.memory)
-    if device == "cuda" and has_faiss_gpu():
+    if machine.engine == "faiss" and not has_faiss_gpu():
+        raise UserError("engine = faiss: the installed FAISS is not built for GPUs, or sees none; use torch")
+    if device == "cuda" and (machine.engine == "faiss" or (machine.engine == "auto" and has_faiss_gpu())):
         return ExactSearch(faiss_gpu_search(space, rule, memory, machine.block_rows), "faiss, cuda")
     return ExactSearch(DeviceSearch(space, rule, torch.device(device), memory=memory), f"torch, {device}")
 

@@ -35,7 +35,7 @@ def search(tmp_path: Path) -> Callable[..., tuple[Neighbors, dict]]:
     def run(values: np.ndarray, name: str = "found", centre: bool = False, **settings: object) -> tuple:
         space = SearchSpace(ArrayBlocks(values), centre=centre)
         rule = {"threshold": 0.5, "k_min": 5, "k_max": 20, "adaptive": True}
-        machine = {"device": "cpu", "threads": 1, "memory": 1 << 30, "block_rows": None}
+        machine = {"device": "cpu", "threads": 1, "memory": 1 << 30, "block_rows": None, "engine": "auto"}
         for defaults in (rule, machine):
             defaults.update({name: settings.pop(name) for name in list(defaults) if name in settings})
         measures = find_neighbors(

@@ -21,7 +21,9 @@ PORT = 29641
 
 
 class Features(ArrayFeatures):
-    columns = {"all": (0, 8)}
+    @property
+    def columns(self):
+        return {"all": (0, self.dimension)}
 
 
 def values(count):
@@ -39,7 +41,10 @@ def make(folder):
         find_neighbors(space, folder / name, rule, machine=machine, made_by={"stage": "test"})
     machine = SearchMachine(threads=1, device="cpu")
     find_neighbors(space, folder / "ivf", rule, index="IVF64,Flat", machine=machine, made_by={"stage": "test"})
-    classifier = MultiHeadClassifier(HeadShape(features=8, classes=4, heads=3, hidden=6, bottleneck=5, input="none"), torch.Generator().manual_seed(0))
+    classifier = MultiHeadClassifier(
+        HeadShape(features=8, classes=4, heads=3, hidden=6, bottleneck=5, input="none"),
+        torch.Generator().manual_seed(0),
+    )
     blocks = assign_in_blocks(
         classifier.eval(),
         Features(values(100)),
