@@ -92,7 +92,9 @@ def found(part: Part, space: SearchSpace, rule: AdaptiveRule, engine: EngineName
 def same_lists(first: Neighbors, second: Neighbors) -> float:
     """Share of images whose lists hold the same images in the same order."""
     same = 0
-    for one, other in zip(np.split(first.indices, first.indptr[1:-1]), np.split(second.indices, second.indptr[1:-1])):
+    for one, other in zip(
+        np.split(first.indices, first.indptr[1:-1]), np.split(second.indices, second.indptr[1:-1]), strict=True
+    ):
         same += np.array_equal(one, other)
     return same / first.count
 
@@ -142,7 +144,7 @@ def searched_blocks(
         if len(spent) > 1 and sum(spent) + spent[-1] > seconds_allowed:
             break
     # The first block also brings the vectors to the device.
-    one = float(np.mean(spent[1:]))
+    one = float(np.mean(spent[1:] or spent))
     part.row(
         f"search {engine} {what}",
         threshold=rule.threshold,
