@@ -43,7 +43,7 @@ def run(context: StageContext) -> None:
         context.artifact("neighbors"),
         AdaptiveRule(threshold, k_min, k_max, section.adaptive),
         index=section.index,
-        machine=SearchMachine(machine.thread_count, machine.device, machine.memory_bytes),
+        machine=SearchMachine(machine.thread_count, machine.device, machine.memory_bytes, engine=section.engine),
         size_limit=int(section.artifact_gb * 2**30),
         seed=context.seed,
         made_by=context.made_by(settings),

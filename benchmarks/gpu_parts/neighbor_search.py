@@ -19,9 +19,10 @@ from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.images.threads import map_in_order
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
 from pipeline_lib.ucls.neighbors.candidates import Lists
-from pipeline_lib.ucls.neighbors.engines import EngineName, SearchMachine, exact_search
+from pipeline_lib.ucls.neighbors.engines import SearchMachine, exact_search
 from pipeline_lib.ucls.neighbors.faiss_gpu import has_faiss_gpu
 from pipeline_lib.ucls.neighbors.finding import find_neighbors
+from pipeline_lib.ucls.neighbors.settings import EngineName
 
 MEAN_LENGTHS = (50, 500)
 _TILE = (4096, 16384)

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pipeline_lib.base.settings import Count, Fraction, Settings
 
+EngineName = Literal["auto", "faiss", "torch"]
+
 
 class NeighborSettings(Settings):
     """Neighbour search with the adaptive rule (thesis 5.2.5).
@@ -23,6 +25,8 @@ class NeighborSettings(Settings):
             50.
         k_max: Longest list; ``auto``: the expected class size.
         index: ``Flat`` (exact), or another FAISS factory string such as ``IVF1024,Flat``, which is searched on the CPU.
+        engine: What searches on a GPU: ``torch``, or ``faiss`` where it is built for GPUs; ``auto``: the faster one, which
+            is torch. A CPU is always searched by FAISS.
         artifact_gb: Largest size of the lists, GiB; a search that would pass it stops before it begins.
     """
 
@@ -33,6 +37,7 @@ class NeighborSettings(Settings):
     k_min: Literal["auto"] | Count
     k_max: Literal["auto"] | Count
     index: str
+    engine: EngineName = "auto"
     artifact_gb: Annotated[float, Field(gt=0)] = 64.0
 
     @model_validator(mode="after")
