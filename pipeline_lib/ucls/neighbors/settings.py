@@ -25,8 +25,8 @@ class NeighborSettings(Settings):
             50.
         k_max: Longest list; ``auto``: the expected class size.
         index: ``Flat`` (exact), or another FAISS factory string such as ``IVF1024,Flat``, which is searched on the CPU.
-        engine: What searches on a GPU: ``torch``, or ``faiss`` where it is built for GPUs; ``auto``: the faster one, which
-            is torch. A CPU is always searched by FAISS.
+        engine: What searches on a GPU: ``torch``, or ``faiss`` where it is built for GPUs; ``auto``: the faster one,
+            which is torch. On a CPU it is always FAISS.
         artifact_gb: Largest size of the lists, GiB; a search that would pass it stops before it begins.
     """
 
