@@ -77,4 +77,4 @@ class ResumableTraining(Generic[Result]):
 
     def _store_if_due(self, trainer: Trainer[Result]) -> None:
         if self._fabric.is_global_zero and self._state.due():
-            self._state.store(trainer.state())
+            self._state.store(trainer.state(), wait=False)

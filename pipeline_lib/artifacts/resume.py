@@ -8,14 +8,19 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from pipeline_lib.artifacts.folder import META, file_digest, repository_root
 
 Result = TypeVar("Result", covariant=True)
+
+_LARGE = 64 << 20
+"""Bytes from which a state is written beside the training."""
 
 
 class Trainer(Protocol[Result]):
@@ -81,6 +86,8 @@ class ResumableState:
         self._path = self._folder / "state.pt"
         self._seconds = seconds
         self._last = time.monotonic()
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
 
     def load(self) -> dict[str, Any] | None:
         """The stored state, or ``None`` where the run starts anew."""
@@ -93,8 +100,33 @@ class ResumableState:
         """Whether the interval since the last write has passed."""
         return time.monotonic() - self._last >= self._seconds
 
-    def store(self, state: Mapping[str, Any]) -> None:
-        """Write the state, replacing the one before."""
+    def store(self, state: Mapping[str, Any], *, wait: bool = True) -> None:
+        """Write the state, replacing the one before.
+
+        Args:
+            state: The state.
+            wait: Whether to go on only when it is written. Otherwise a large state is copied to the CPU and written
+                beside the training; a failure comes with the next call.
+        """
+        self._finish()
+        if wait or state_bytes(state) < _LARGE:
+            self._write(state)
+        else:
+            self._writing = self._writer.submit(self._write, on_cpu(state))
+        self._last = time.monotonic()
+
+    def discard(self) -> None:
+        """Remove the state: the run has ended and its artifact is written."""
+        self._finish()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _finish(self) -> None:
+        """Wait for a state that is being written."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, state: Mapping[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f"state.{os.getpid()}.writing"
         with temporary.open("wb") as stream:
@@ -102,8 +134,23 @@ class ResumableState:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(self._path)
-        self._last = time.monotonic()
 
-    def discard(self) -> None:
-        """Remove the state: the run has ended and its artifact is written."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+def state_bytes(state: Any) -> int:
+    """Bytes of all tensors in a state of nested mappings and sequences."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, Mapping):
+        return sum(state_bytes(value) for value in state.values())
+    return sum(state_bytes(value) for value in state) if isinstance(state, (list, tuple)) else 0
+
+
+def on_cpu(state: Any) -> Any:
+    """A copy of a state that training does not change: its tensors on the CPU, its containers new."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: on_cpu(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(on_cpu(value) for value in state)
+    return state

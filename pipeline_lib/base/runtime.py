@@ -16,6 +16,8 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.machine import processes_here
 from pipeline_lib.base.settings import DeviceName, PrecisionName
 
+_DEVICE_SHARE = 0.6
+
 
 def start(device: DeviceName = "auto", precision: PrecisionName = "float32", seed: int = 0) -> Fabric:
     """Start the engine of a stage: one process, or the processes that ``torchrun`` launched.
@@ -65,6 +67,14 @@ def fixed_shapes() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
+
+
+def device_memory(device: torch.device, otherwise: int) -> int:
+    """Bytes of a device that data may take: a part of what is free on CUDA, elsewhere ``otherwise``."""
+    if device.type != "cuda":
+        return otherwise
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(_DEVICE_SHARE * free)
 
 
 def has_float64(device: torch.device) -> bool:

@@ -1,12 +1,13 @@
 import json
 import re
+import threading
 import time
 
 import pytest
 import torch
 
 from pipeline_lib.artifacts.folder import META
-from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint
+from pipeline_lib.artifacts.resume import ResumableState, run_fingerprint, state_bytes
 
 STATE = {
     "epoch": 3,
@@ -136,3 +137,46 @@ def test_an_interval_of_zero_is_always_due(workspace):
     state = ResumableState("train_heads", "a" * 32, 0)
     state.store(STATE)
     assert state.due()
+
+
+def test_a_large_state_is_written_as_it_was_when_it_was_given(workspace, monkeypatch):
+    monkeypatch.setattr("pipeline_lib.artifacts.resume._LARGE", 1)
+    gate = threading.Event()
+    save = torch.save
+
+    def slow(value, stream):
+        gate.wait(30)
+        save(value, stream)
+
+    monkeypatch.setattr(torch, "save", slow)
+    state = ResumableState("train", "f", 0)
+    weight = torch.zeros(3)
+    state.store({"teacher": {"weight": weight}, "history": [{"epoch": 1}]}, wait=False)
+    weight += 1  # the training goes on meanwhile
+    assert ResumableState("train", "f", 0).load() is None
+    gate.set()
+    state.store({"epoch": 2}, wait=True)
+    assert ResumableState("train", "f", 0).load() == {"epoch": 2}
+    state.store({"teacher": {"weight": weight}, "history": [{"epoch": 1}]}, wait=False)
+    weight += 1
+    state._finish()
+    found = ResumableState("train", "f", 0).load()
+    assert found["teacher"]["weight"].tolist() == [1, 1, 1]
+    assert found["history"] == [{"epoch": 1}]
+
+
+def test_a_failure_of_writing_beside_the_training_is_told_with_the_next_call(workspace, monkeypatch):
+    monkeypatch.setattr("pipeline_lib.artifacts.resume._LARGE", 1)
+    state = ResumableState("train", "f", 0)
+
+    def full(_value, _stream):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", full)
+    state.store({"weight": torch.zeros(3)}, wait=False)
+    with pytest.raises(OSError, match="no space"):
+        state.store({"weight": torch.zeros(3)})
+
+
+def test_bytes_of_a_state_are_those_of_its_tensors():
+    assert state_bytes({"a": torch.zeros(3), "b": [torch.zeros(2, dtype=torch.int64), 5, ("x", torch.zeros(1))]}) == 32

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.runtime import device_memory
 from pipeline_lib.base.settings import DeviceName
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.neighbors.adaptive import AdaptiveRule
@@ -25,7 +26,6 @@ from pipeline_lib.ucls.neighbors.settings import EngineName
 FLAT = "Flat"
 """Factory string of the exact index."""
 
-_GPU_SHARE = 0.6
 _GPU_GROUP = 1 << 13
 
 
@@ -133,11 +133,3 @@ def faiss_gpu_search(
     make = partial(GpuFlatIndex, nearest=faiss_nearest(), device=torch.device("cuda"))
     blocks = FlatBlocks(space, memory, block_rows, make)
     return BlockSearch(space, rule, blocks, threads=1, memory=memory // 4, group=_GPU_GROUP)
-
-
-def device_memory(device: torch.device, otherwise: int) -> int:
-    """Bytes of a device that vectors may take: a part of what is free on CUDA, elsewhere ``otherwise``."""
-    if device.type != "cuda":
-        return otherwise
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(_GPU_SHARE * free)
