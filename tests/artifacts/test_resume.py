@@ -139,7 +139,8 @@ def test_an_interval_of_zero_is_always_due(workspace):
     assert state.due()
 
 
-def test_a_large_state_is_written_as_it_was_when_it_was_given(workspace, monkeypatch):
+@pytest.mark.usefixtures("workspace")
+def test_a_large_state_is_written_as_it_was_when_it_was_given(monkeypatch):
     monkeypatch.setattr("pipeline_lib.artifacts.resume._LARGE", 1)
     gate = threading.Event()
     save = torch.save
@@ -165,7 +166,8 @@ def test_a_large_state_is_written_as_it_was_when_it_was_given(workspace, monkeyp
     assert found["history"] == [{"epoch": 1}]
 
 
-def test_a_failure_of_writing_beside_the_training_is_told_with_the_next_call(workspace, monkeypatch):
+@pytest.mark.usefixtures("workspace")
+def test_a_failure_of_writing_beside_the_training_is_told_with_the_next_call(monkeypatch):
     monkeypatch.setattr("pipeline_lib.artifacts.resume._LARGE", 1)
     state = ResumableState("train", "f", 0)
 
