@@ -22,7 +22,7 @@ class ExtractSettings(Settings):
         precision: ``bfloat16`` runs the network in it; ``auto`` takes it where the processor has instructions for
             it, else ``float32``.
         engine: What runs the network, with equal features up to 1e-4; ``auto`` takes ``onnxruntime`` for convolution
-            networks in float32 on a CPU from 2,000 images on, else ``torch``.
+            networks in float32 on a CPU from 4,000 images on, else ``torch``.
         storage: How features are stored.
     """
 
