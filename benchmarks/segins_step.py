@@ -23,6 +23,7 @@ from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
 from pipeline_lib.artifacts.masks import Masks, open_masks, write_masks
 from pipeline_lib.base import runtime
+from pipeline_lib.base.precision import taken_precision
 from pipeline_lib.base.progress import progress
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.params.params import Params, load_params
@@ -117,7 +118,8 @@ def measured(
     own = params.method_settings(method)
     if isinstance(own, MocoSettings):
         own = own.model_copy(update={"queue": settings.batch_size * 16})
-    fabric = runtime.start(machine.device, settings.precision, seed)
+    precision = taken_precision(settings.precision, runtime.device_type(machine.device))
+    fabric = runtime.start(machine.device, precision, seed)
     baseline = Runner(
         build_pretrainer(fabric, settings, method, own, None, dataset, None, decode, seed, memory, workers)
     )
@@ -146,7 +148,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--global-size", type=int, default=None, help="pixels; default: that of params.yaml")
     parser.add_argument("--local-size", type=int, default=None, help="pixels; default: that of params.yaml")
     parser.add_argument("--local-crops", type=int, default=4, help="of multi-crop")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], default=None)
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default=None)
     parser.add_argument("--workers", type=int, default=None, help="processes that decode and crop")
     parser.add_argument("--in-memory-gb", type=float, default=None, help="0: every image is decoded at every use")
     parser.add_argument("--image-side", type=int, default=None, help="side of the images; default: the global crops'")

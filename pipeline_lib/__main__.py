@@ -32,6 +32,7 @@ def _predict(options: argparse.Namespace) -> None:
     # Heavy imports stay inside the commands, so that --help answers at once.
     from pipeline_lib.artifacts.classifier import open_classifier
     from pipeline_lib.base import runtime
+    from pipeline_lib.base.precision import slow_bfloat16, taken_precision
     from pipeline_lib.ucls.prediction.images import find_images
     from pipeline_lib.ucls.prediction.model import load_model
     from pipeline_lib.ucls.prediction.names import cluster_names
@@ -46,7 +47,11 @@ def _predict(options: argparse.Namespace) -> None:
     for path in found.empty:
         _say(f"warning: {path}: no image in it")
     model = load_model(artifact, options.weights)
-    fabric = runtime.start(options.device, options.precision or model.precision)
+    device, precision = runtime.device_type(options.device), options.precision or model.precision
+    slow = slow_bfloat16(precision, device)
+    if slow:
+        _say(f"warning: {slow}")
+    fabric = runtime.start(options.device, taken_precision(precision, device))
     with open_table(options.output, names) as table:
         summary = predict_images(
             fabric,
@@ -174,7 +179,9 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="default: cuda where there is one"
     )
     command.add_argument(
-        "--precision", choices=("float32", "bfloat16"), help="default: that in which the training features were made"
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        help="auto: bfloat16 where it is fast (default: that in which the training features were made)",
     )
     command.add_argument(
         "--unreadable", choices=("skip", "stop"), default="skip", help="images that cannot be used (default: skip)"

@@ -13,6 +13,7 @@ from pipeline_lib.segins.pretraining.run import build_pretrainer, final_metrics,
 from pipeline_lib.segins.pretraining.settings import SegInsSettings
 from pipeline_lib.segins.pretraining.training import Timing
 from stages._context import SegInsContext
+from stages._precision import check_equal_precision, with_precision
 from stages._resumable import ResumableTraining
 
 
@@ -26,10 +27,11 @@ def train(context: SegInsContext, origin: str, segins: SegInsSettings | None, ma
         masks: Pseudo-masks; None for the baseline.
     """
     own = context.params.method_settings(context.method)
-    section = context.params.pretrain.for_method(own)
     machine, seed = context.params.machine, context.seed
+    section, precision = with_precision(context.params.pretrain.for_method(own), machine.device)
     memory, workers = machine.memory_bytes, machine.worker_count
-    fabric = runtime.start(machine.device, section.precision, seed)
+    fabric = runtime.start(machine.device, precision, seed)
+    check_equal_precision(precision)
     dataset = open_dataset(context.images())
     settings: dict[str, Any] = {"seed": seed, "pretrain": section.model_dump(), context.method: own.model_dump()}
     if segins is not None:

@@ -25,6 +25,7 @@ from pipeline_lib.ucls.heads.upper_bound import ChosenRows, upper_bound_heads
 from pipeline_lib.ucls.neighbors.upper_bound import UpperBoundNeighbors
 from pipeline_lib.ucls.probe.upper_bound import upper_bound_linear_probe
 from stages._context import StageContext, chosen_blocks, run_stage
+from stages._precision import with_precision
 
 SPLIT = "val"
 Labels = NDArray[np.int32]
@@ -44,6 +45,7 @@ def with_labels(
     measures: dict[str, Any] = {}
     if section.true_neighbor_heads:
         true = UpperBoundNeighbors(train_labels)
+        heads, _ = with_precision(heads, context.params.machine.device)
         settings = heads.model_copy(update=section.true_neighbor_training())
         memory = context.params.machine.memory_bytes
         classes = open_class_count(context.artifact("classes")).classes

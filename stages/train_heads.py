@@ -15,13 +15,16 @@ from pipeline_lib.ucls.heads.pairs import PairSampler, fitted_batch_size
 from pipeline_lib.ucls.heads.start import chosen_start, spectral_starts
 from pipeline_lib.ucls.heads.training import HeadTrainer, TrainedHeads
 from stages._context import StageContext, chosen_blocks, run_stage
+from stages._precision import check_equal_precision, with_precision
 from stages._resumable import ResumableTraining
 
 
 def run(context: StageContext) -> None:
     """Train, or go on from where an interrupted run of the same settings stopped."""
-    section, machine = context.params.train_heads, context.params.machine
+    machine = context.params.machine
+    section, precision = with_precision(context.params.train_heads, machine.device)
     fabric = runtime.start(machine.device, "float32", context.seed)
+    check_equal_precision(precision)
     features = open_features(context.artifact("features"))
     neighbors = open_neighbors(context.artifact("neighbors"))
     blocks = chosen_blocks(context, features.blocks, features.default_blocks)

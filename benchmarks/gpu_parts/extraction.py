@@ -21,7 +21,7 @@ from pipeline_lib.backbones.build import Backbone, build_backbone
 from pipeline_lib.backbones.extraction import batch_features, extract_features
 from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
 from pipeline_lib.base import runtime
-from pipeline_lib.base.settings import PrecisionName
+from pipeline_lib.base.settings import Precision
 from pipeline_lib.images.transforms import image_loader
 
 MODELS = ("vit_large_patch14_dinov2.lvd142m", "vit_base_patch14_dinov2.lvd142m")
@@ -53,7 +53,7 @@ def run(part: Part) -> None:
 def on_tensors(part: Part, backbone: Backbone, side: int, batch: int) -> None:
     """Images that are on the device already: what the card can do."""
     images = torch.randn(batch, 3, side, side, device=part.device)
-    precisions: tuple[PrecisionName, ...] = ("bfloat16", "float32")
+    precisions: tuple[Precision, ...] = ("bfloat16", "float32")
     for precision in precisions:
         fabric = runtime.start(_name(part), precision)
         part.reset_peak()

@@ -12,6 +12,7 @@ from benchmarks.segins_step import Runner, random_images
 from pipeline_lib.artifacts.dataset import Dataset
 from pipeline_lib.artifacts.masks import Masks
 from pipeline_lib.base import runtime
+from pipeline_lib.base.precision import taken_precision
 from pipeline_lib.base.runtime import fixed_shapes
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.params.params import load_params
@@ -70,7 +71,8 @@ def measure(
     """Steps of one pretraining."""
     part.reset_peak()
     workers = max(1, (os.cpu_count() or 1) - 1)
-    fabric = runtime.start("cpu" if part.device.type == "cpu" else "cuda", settings.precision, 0)
+    device = runtime.device_type("cpu" if part.device.type == "cpu" else "cuda")
+    fabric = runtime.start(device, taken_precision(settings.precision, device), 0)
     trainer = build_pretrainer(
         fabric, settings, method, own, branch, dataset, masks if branch else None, decode, 0, 8 << 30, workers
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline_lib.backbones.extractors import FeatureExtractor, PixelExtractor, PooledExtractor, TransformerExtractor
 from pipeline_lib.backbones.loading import is_vision_transformer, load_in_order, load_state
@@ -115,6 +115,15 @@ def rebuilt(facts: Mapping[str, Any], weights: WeightsSettings | None = None) ->
             f"found {backbone.digest}; extract again or give the recorded weights"
         )
     return replace(backbone, preprocessing=preprocessing)
+
+
+def example_images(backbone: Backbone, count: int, seed: int = 0) -> Tensor:
+    """Random images that look to the model like preprocessed ones, float32 (count, 3, H, W), always the same."""
+    preprocessing = backbone.preprocessing
+    shape = (count, 3, preprocessing.height, preprocessing.width)
+    values = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (preprocessing.mean, preprocessing.std))
+    return (values - mean) / std
 
 
 def _pixels(config: BackboneSettings, native_size: tuple[int, int] | None) -> Backbone:

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pipeline_lib.base.settings import Count, Names, PrecisionName, Settings
 
+Engine = Literal["torch", "onnxruntime"]
+EngineName = Literal["auto", "torch", "onnxruntime"]
 WeightsSource = Literal["hub", "file", "package", "none"]
 Channels = Annotated[tuple[float, float, float], Field(strict=False)]
 
@@ -17,13 +19,28 @@ class ExtractSettings(Settings):
 
     Attributes:
         batch_size: Images a batch of one process.
-        precision: ``bfloat16`` runs the network in it; leave it out on processors that do not have it.
+        precision: ``bfloat16`` runs the network in it; ``auto`` takes it where the processor has instructions for
+            it, else ``float32``.
+        engine: What runs the network, with equal features up to 1e-4; ``auto`` takes ``onnxruntime`` for convolution
+            networks in float32 on a CPU from 4,000 images on, else ``torch``.
         storage: How features are stored.
     """
 
     batch_size: Count
     precision: PrecisionName
+    engine: EngineName
     storage: Literal["float16", "float32"]
+
+    @model_validator(mode="after")
+    def _engine_has_precision(self) -> Self:
+        if self.engine == "onnxruntime" and self.precision == "bfloat16":
+            raise ValueError("engine = 'onnxruntime': computes in float32, precision is bfloat16; use torch or auto")
+        return self
+
+    def of_engine(self) -> ExtractSettings:
+        """These settings with the only precision that the engine has, where ``precision`` is ``auto``."""
+        only = self.engine == "onnxruntime" and self.precision == "auto"
+        return self.model_copy(update={"precision": "float32"}) if only else self
 
 
 class WeightsSettings(Settings):

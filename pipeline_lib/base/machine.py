@@ -24,7 +24,8 @@ class MachineSettings(Settings):
         device: Where to compute; ``auto`` takes CUDA where there is one, else the CPU.
         workers: Processes or threads that decode images beside the training process; 0: none; ``auto``: one for every
             two cores.
-        threads: Threads of the neighbour search; ``auto``: one a core.
+        threads: Threads of the neighbour search, and of ONNX Runtime in ``extract``; ``auto``: one a core, shared by
+            the processes on the machine.
         memory_gb: What of features or decoded images one process may keep in memory, GiB; more is read when needed;
             ``auto``: half of what is free, shared by the processes on the machine.
         checkpoint_seconds: Least time between two writes of the state from which an interrupted training goes on.

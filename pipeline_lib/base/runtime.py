@@ -14,12 +14,27 @@ from lightning_fabric import Fabric, seed_everything
 
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.machine import processes_here
-from pipeline_lib.base.settings import DeviceName, PrecisionName
+from pipeline_lib.base.settings import DeviceName, Precision
+
+DeviceType = Literal["cpu", "cuda", "mps"]
 
 _DEVICE_SHARE = 0.6
 
 
-def start(device: DeviceName = "auto", precision: PrecisionName = "float32", seed: int = 0) -> Fabric:
+def device_type(device: DeviceName) -> DeviceType:
+    """Where a stage computes: for ``auto`` CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: ``device`` is ``cuda`` and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device = cuda: torch finds no CUDA device here; use auto or cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+def start(device: DeviceName = "auto", precision: Precision = "float32", seed: int = 0) -> Fabric:
     """Start the engine of a stage: one process, or the processes that ``torchrun`` launched.
 
     Args:
@@ -33,17 +48,14 @@ def start(device: DeviceName = "auto", precision: PrecisionName = "float32", see
     Raises:
         UserError: ``device`` is ``cuda`` and there is none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device = cuda: torch finds no CUDA device here; use auto or cpu")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device_type(device)
     # Fabric announces precision and seeds at every start; meta.json records them.
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     processes = processes_here()
     hosts = int(os.environ.get("WORLD_SIZE", "1")) // processes
     fabric = Fabric(
-        accelerator=device,
+        accelerator=kind,
         devices=processes,
         num_nodes=hosts,
         strategy="ddp" if processes * hosts > 1 else "auto",

@@ -24,7 +24,8 @@ class PretrainSettings(Settings):
         local_scale: Their area as a share of the image.
         epochs: Passes over the training images (500 in the thesis).
         batch_size: Images a step, over all processes and accumulated parts, of methods that have no batch of their own.
-        precision: ``bfloat16`` runs convolutions and matrix products in it.
+        precision: ``bfloat16`` runs convolutions and matrix products in it; ``auto`` takes it where the processor has
+            instructions for it, else ``float32``.
         monitor_every: Epochs between two entries of the history: losses, spread of embeddings, k-NN accuracy.
         accumulate: Parts that a batch is worked off in.
         monitor_images: Training images that vote in the k-NN accuracy, and at most so many are scored.

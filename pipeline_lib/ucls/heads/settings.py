@@ -63,6 +63,7 @@ class HeadSettings(Settings):
         frozen_prototype_epochs: First epochs in which the prototypes do not move (1 in TEMI).
         weight_decay: AdamW's weight decay, on weight matrices and the prototypes' lengths (TEMI).
         precision: ``bfloat16`` runs the matrix products of the first two layers in it; the rest stays float32.
+            ``auto`` takes it where the processor has instructions for it, else ``float32``.
         scan_entropy_weight: Entropy factor of the SCAN loss (4 in the thesis).
     """
 

@@ -69,6 +69,8 @@ class HeadTrainer:
         features: FeatureRows,
         start: NDArray[np.int64] | None = None,
     ) -> None:
+        if settings.precision == "auto":
+            raise ValueError("precision = auto: the caller says which precision it takes")
         self.fabric = fabric
         self.settings = settings
         self.sampler = sampler

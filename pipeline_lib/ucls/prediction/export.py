@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,18 +15,17 @@ from torch import Tensor, nn
 
 from pipeline_lib.artifacts.classifier import Classifier
 from pipeline_lib.artifacts.folder import write_json
+from pipeline_lib.backbones.build import example_images
+from pipeline_lib.backbones.onnx_export import INSTALL, absent_packages, onnx_model, save_model
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.ucls.prediction.model import TrainedModel, example_images, feature_classifier
+from pipeline_lib.ucls.prediction.model import TrainedModel, feature_classifier
 
 OPSETS = range(18, 26)
 """Operator sets that torch's exporter implements and onnxruntime runs."""
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference of a probability between onnxruntime and torch with which a file is still written."""
 
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-_INSTALL = "pip install onnx onnxscript onnxruntime"
-# Above this the weights go into a file beside: a single ONNX file cannot exceed 2 GB.
-_LARGEST_SINGLE_FILE = 1_800_000_000
+_OUTPUTS = ("probability", "cluster")
 _CHECKED_BATCHES = (1, 5)
 
 
@@ -119,54 +114,21 @@ def check_packages() -> None:
     Raises:
         UserError: One is absent; the message has the command that installs them.
     """
-    absent = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    absent = absent_packages()
     if absent:
-        raise UserError(f"export needs {', '.join(absent)}: {_INSTALL}")
+        raise UserError(f"export needs {', '.join(absent)}: {INSTALL}")
 
 
 def _write(exportable: Exportable, path: Path, opset: int) -> None:
-    import onnx_ir  # comes with onnxscript; optional, like all that only the export needs
-
-    batch = torch.export.Dim("batch")
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                exportable.module,
-                (exportable.example,),
-                dynamo=True,
-                input_names=[exportable.input_name],
-                output_names=["probability", "cluster"],
-                dynamic_shapes=({0: batch},),
-                opset_version=opset,
-                verbose=False,
-            )
-        except (torch.onnx.OnnxExporterError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"this model cannot be exported to ONNX ({reason}); try --without-backbone") from None
-    if program is None:
-        raise RuntimeError("torch.onnx.export returned no program")
-    model = program.model
+    try:
+        model = onnx_model(exportable.module, exportable.example, exportable.input_name, _OUTPUTS, opset)
+    except UserError as error:
+        raise UserError(f"{error}; try --without-backbone") from None
     found = model.opset_imports[""]
     if found != opset:
         raise UserError(f"--opset {opset}: the exporter gives {found} for this model; use that")
-    _forget_origin(model)
     model.metadata_props.update({key: json.dumps(value) for key, value in exportable.description.items()})
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value is not None)
-    onnx_ir.save(model, path, external_data=f"{path.name}.data" if size > _LARGEST_SINGLE_FILE else None)
-
-
-def _forget_origin(model: Any) -> None:
-    """Remove what the exporter notes of where each node comes from: lines of code with their paths on this machine."""
-    for graph in (model.graph, *(function.graph for function in model.functions.values())):
-        graph.metadata_props.clear()
-        graph.doc_string = None
-        for node in graph.all_nodes():
-            node.metadata_props.clear()
-            node.doc_string = None
-            for value in node.outputs:
-                value.metadata_props.clear()
-        for value in (*graph.inputs, *graph.initializers.values()):
-            value.metadata_props.clear()
+    save_model(model, path)
 
 
 def _largest_difference(exportable: Exportable, path: Path) -> float:
@@ -198,19 +160,3 @@ def _largest_difference(exportable: Exportable, path: Path) -> float:
             f"at most {LARGEST_DIFFERENCE:.0e} is allowed; try another --opset"
         )
     return largest
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what torch's exporter says to its developers."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

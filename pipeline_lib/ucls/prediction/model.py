@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-import torch
 from torch import Tensor, nn
 
 from pipeline_lib.artifacts.classifier import Classifier
@@ -14,7 +13,7 @@ from pipeline_lib.backbones.build import Backbone, rebuilt
 from pipeline_lib.backbones.extractors import FeatureExtractor
 from pipeline_lib.backbones.settings import WeightsSettings
 from pipeline_lib.base.errors import MissingFileError, UserError
-from pipeline_lib.base.settings import PrecisionName
+from pipeline_lib.base.settings import Precision
 from pipeline_lib.ucls.probe.classifier import LinearClassifier
 from pipeline_lib.ucls.probe.features import FeatureInput, feature_input
 
@@ -75,13 +74,13 @@ class TrainedModel:
         artifact: The opened artifact.
         backbone: The rebuilt backbone with its preprocessing.
         module: Both as one module, in evaluation mode, on the CPU.
-        precision: PrecisionName in which the features were made.
+        precision: In which the features were made.
     """
 
     artifact: Classifier
     backbone: Backbone
     module: ImageClassifier
-    precision: PrecisionName
+    precision: Precision
 
 
 def feature_classifier(artifact: Classifier) -> FeatureClassifier:
@@ -115,10 +114,10 @@ def load_model(artifact: Classifier, weights: Path | None = None) -> TrainedMode
             f"{artifact.folder}: does not record {', '.join(missing)} of its backbone, an older version made it; "
             "run the pipeline again from stage extract on"
         )
-    if facts["precision"] not in get_args(PrecisionName):
+    if facts["precision"] not in get_args(Precision):
         raise UserError(
             f"{artifact.folder}: precision of the backbone is {facts['precision']!r}; "
-            f"allowed: {', '.join(get_args(PrecisionName))}"
+            f"allowed: {', '.join(get_args(Precision))}"
         )
     try:
         backbone = rebuilt(facts, None if weights is None else WeightsSettings(source="file", path=str(weights)))
@@ -130,12 +129,3 @@ def load_model(artifact: Classifier, weights: Path | None = None) -> TrainedMode
         raise UserError(f"{artifact.folder}: trained on blocks {list(artifact.blocks)}; the backbone gives {found}")
     module = ImageClassifier(backbone.extractor, columns, feature_classifier(artifact)).eval()
     return TrainedModel(artifact, backbone, module, facts["precision"])
-
-
-def example_images(backbone: Backbone, count: int, seed: int = 0) -> Tensor:
-    """Random images that look to the model like preprocessed ones, float32 (count, 3, H, W), always the same."""
-    preprocessing = backbone.preprocessing
-    shape = (count, 3, preprocessing.height, preprocessing.width)
-    values = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (preprocessing.mean, preprocessing.std))
-    return (values - mean) / std

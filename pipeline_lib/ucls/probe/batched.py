@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipeline_lib.base.settings import PrecisionName
+from pipeline_lib.base.settings import Precision
 from pipeline_lib.ucls.probe.grid import MOMENTUM
 
 _INITIAL_DEVIATION = 0.01
@@ -43,7 +43,7 @@ class BatchedClassifiers:
         rates: Sequence[float],
         generator: torch.Generator,
         device: torch.device,
-        precision: PrecisionName = "float32",
+        precision: Precision = "float32",
     ) -> None:
         self.count = len(rates)
         self.classes = classes

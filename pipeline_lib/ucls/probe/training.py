@@ -15,7 +15,7 @@ from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.base.runtime import as_float64
-from pipeline_lib.base.settings import PrecisionName
+from pipeline_lib.base.settings import Precision
 from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.features.moments import column_moments
 from pipeline_lib.features.row_reader import RowReader
@@ -142,7 +142,7 @@ def _initial(
     classes: int,
     settings: GridSettings,
     seed: int,
-    precision: PrecisionName,
+    precision: Precision,
     device: torch.device,
 ) -> tuple[TrainedInput, ...]:
     moments = column_moments(features)
@@ -207,7 +207,7 @@ def train_linear_grid(
     *,
     seed: int = 0,
     sample_weights: NDArray[np.floating[Any]] | None = None,
-    precision: PrecisionName = "float32",
+    precision: Precision = "float32",
     device: torch.device = _CPU,
     memory_budget: int = 1 << 31,
 ) -> GridResult:

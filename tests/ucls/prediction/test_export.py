@@ -7,11 +7,13 @@ import onnxruntime
 import pytest
 import torch
 
+from pipeline_lib.backbones import onnx_export
+from pipeline_lib.backbones.build import example_images
 from pipeline_lib.backbones.preprocessing import Preprocessing
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.images.decoding import decode
 from pipeline_lib.ucls.prediction import export
-from pipeline_lib.ucls.prediction.model import example_images, feature_classifier, load_model
+from pipeline_lib.ucls.prediction.model import feature_classifier, load_model
 
 NAMES = {0: "red", 2: "blue"}
 
@@ -118,7 +120,7 @@ def test_a_file_whose_results_differ_is_not_written(pixels, tmp_path, monkeypatc
 
 @pytest.mark.slow
 def test_weights_of_large_models_lie_in_a_file_beside(pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_LARGEST_SINGLE_FILE", 100)
+    monkeypatch.setattr(onnx_export, "_LARGEST_SINGLE_FILE", 100)
     path = tmp_path / "m.onnx"
     export.export_onnx(export.without_backbone(pixels.artifact, None), path, 18)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["m.json", "m.onnx", "m.onnx.data"]
