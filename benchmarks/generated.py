@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline_lib.artifacts.features import Features, FeaturesWriter, open_features
+from pipeline_lib.artifacts.features import Features, open_features
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.artifacts.neighbors import Neighbors, open_neighbors, write_neighbors
 from pipeline_lib.base.row_blocks import row_blocks
 from pipeline_lib.features.search_space import SearchSpace

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pipeline_lib
 from pipeline_lib.artifacts.dataset import open_dataset
-from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.artifacts.folder import file_digest
+from pipeline_lib.artifacts.resume import run_fingerprint
+from pipeline_lib.artifacts.unfinished import Unfinished
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.engines import running_engine
 from pipeline_lib.backbones.extraction import extract_features
@@ -36,6 +41,17 @@ def run(context: StageContext) -> None:
     if fabric.is_global_zero:
         warn(engine.warnings)
     taken = {"precision": precision, "engine": engine.name}
+    settings = section.model_dump() | taken
+    facts = settings | {"backbone": backbone.facts(), "processes": fabric.world_size}
+    unfinished = Unfinished(
+        context.stage,
+        context.run,
+        run_fingerprint(facts, [Path(pipeline_lib.__file__).parent], [folder]),
+        rank=fabric.global_rank,
+        seconds=machine.checkpoint_seconds,
+    )
+    if unfinished.found:
+        fabric.print(f"extract@{context.run}: going on after {sum(map(unfinished.done, dataset.splits))} images")
     writer = FeaturesWriter(
         context.artifact("features"),
         splits=dataset.splits,
@@ -44,7 +60,8 @@ def run(context: StageContext) -> None:
         storage=section.storage,
         backbone=backbone.facts() | taken,
         dataset_digest=file_digest(folder / "images.parquet"),
-        made_by=context.made_by(section.model_dump() | taken),
+        made_by=context.made_by(settings),
+        unfinished=unfinished,
     )
     transform = backbone.transform()
     measures = extract_features(

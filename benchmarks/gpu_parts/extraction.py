@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.measuring import Part
 from pipeline_lib.artifacts.dataset import Dataset, open_dataset
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.backbones.attention_features import AttentionExtractor
 from pipeline_lib.backbones.build import Backbone, build_backbone
 from pipeline_lib.backbones.extraction import batch_features, extract_features

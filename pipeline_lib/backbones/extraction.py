@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.backbones.extractors import FeatureExtractor
 from pipeline_lib.base.errors import UserError
 from pipeline_lib.base.progress import progress
@@ -26,7 +26,8 @@ def extract_features(
 ) -> dict[str, float]:
     """Run the extractor over all images; each process takes a contiguous share of every split's rows.
 
-    A row's features do not depend on its batch or on the number of processes, but for rounding of float32.
+    A row's features do not depend on its batch or on the number of processes, but for rounding of float32. An
+    interrupted run goes on after the rows that the writer has kept.
 
     Args:
         fabric: The launched engine.
@@ -45,12 +46,15 @@ def extract_features(
     with writer.opened(fabric.global_rank, fabric.broadcast, fabric.barrier):
         for split, count in writer.splits.items():
             rows = block_of_rank(count, fabric.global_rank, fabric.world_size)
-            batches = loader_of(split, rows) if len(rows) else ()
-            written = 0
+            written = writer.done(split)
+            left = rows[written:]
+            batches = loader_of(split, left) if left else ()
             with progress(batches, f"extract {split}", unit="batch") as bar:
                 for batch_rows, images in bar:
                     writer.write(split, batch_rows.numpy(), batch_features(fabric, extractor, images).cpu().numpy())
                     written += len(images)
+                    writer.keep(split, written)
+            writer.keep(split, written, at_once=True)
             total = int(all_reduce(torch.tensor([written], device=fabric.device)))
             if total != count:
                 raise UserError(f"{split}: expected {count} images, the loader gave {total}")

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline_lib.artifacts.features import FeaturesWriter, open_features
+from pipeline_lib.artifacts.features import open_features
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.base.errors import MissingFileError, UserError
 
 BLOCKS = {"cls": (0, 3), "patch_mean": (3, 6), "cls_-2": (6, 8)}

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline_lib.artifacts.features import FeaturesWriter, open_features
+from pipeline_lib.artifacts.features import open_features
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
+from pipeline_lib.artifacts.unfinished import Unfinished
 from pipeline_lib.backbones.build import build_backbone
 from pipeline_lib.backbones.extraction import extract_features
 from pipeline_lib.backbones.settings import BackboneSettings, WeightsSettings
@@ -28,15 +30,20 @@ CONFIGS = {
 class Loader:
     """Images of a split's rows, drawn from the row number."""
 
-    def __init__(self, batch_size: int, left_out: int = 0) -> None:
+    def __init__(self, batch_size: int, left_out: int = 0, ends_after: int | None = None) -> None:
         self.batch_size = batch_size
         self.left_out = left_out
+        self.ends_after = ends_after
+        self.given: list[int] = []
 
     def __call__(self, split: str, rows: range) -> Iterator[tuple[Tensor, Tensor]]:
         stop = rows.stop - self.left_out
         for start in range(rows.start, stop, self.batch_size):
             batch = torch.arange(start, min(start + self.batch_size, stop))
             images = [image_of(split, int(row)) for row in batch]
+            if self.ends_after is not None and len(self.given) >= self.ends_after:
+                raise KeyboardInterrupt
+            self.given += batch.tolist()
             yield batch, torch.stack(images)
 
 
@@ -46,7 +53,14 @@ def image_of(split: str, row: int) -> Tensor:
 
 
 def extract(
-    folder: Path, name: str, batch_size: int, left_out: int = 0, device: str = "cpu", precision: str = "float32"
+    folder: Path,
+    name: str,
+    batch_size: int,
+    left_out: int = 0,
+    device: str = "cpu",
+    precision: str = "float32",
+    loader: Loader | None = None,
+    unfinished: Unfinished | None = None,
 ) -> dict[str, float]:
     backbone = build_backbone(CONFIGS[name])
     writer = FeaturesWriter(
@@ -58,9 +72,10 @@ def extract(
         backbone=backbone.facts(),
         dataset_digest="0",
         made_by={},
+        unfinished=unfinished,
     )
     fabric = runtime.start(device, precision)
-    return extract_features(fabric, backbone.extractor, Loader(batch_size, left_out), writer)
+    return extract_features(fabric, backbone.extractor, loader or Loader(batch_size, left_out), writer)
 
 
 def stored(folder: Path, split: str) -> np.ndarray:
@@ -115,3 +130,34 @@ def test_two_processes_write_what_one_does(tmp_path: Path, repository: Path, nam
             stored(tmp_path / "two", split), stored(tmp_path / "one", split), atol=tolerance, rtol=0
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "script.py", "two"]
+
+
+def test_an_interrupted_run_goes_on_and_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    extract(tmp_path / "whole", "convolutions", batch_size=3)
+
+    def run(loader: Loader, fingerprint: str = "f") -> None:
+        unfinished = Unfinished("extract", "run", fingerprint, seconds=0)
+        extract(tmp_path / "kept", "convolutions", batch_size=3, loader=loader, unfinished=unfinished)
+
+    for ends_after in (6, 3):
+        with pytest.raises(KeyboardInterrupt):
+            run(Loader(3, ends_after=ends_after))
+        assert not (tmp_path / "kept").exists()
+    last = Loader(3)
+    run(last)
+    assert last.given == [9, 10, 11, 12, 0]  # the last rows of train, and val
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "kept" / path.name).read_bytes(), path.name
+    assert not (tmp_path / "root" / "scratch" / "extract" / "run").exists()
+
+
+def test_other_settings_start_anew_and_remove_what_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "root"))
+    for fingerprint in ("old", "new"):
+        loader = Loader(3, ends_after=6)
+        unfinished = Unfinished("extract", "run", fingerprint, seconds=0)
+        with pytest.raises(KeyboardInterrupt):
+            extract(tmp_path / "kept", "pixels", 3, loader=loader, unfinished=unfinished)
+        assert loader.given == [0, 1, 2, 3, 4, 5]
+    assert [path.name for path in (tmp_path / "root" / "scratch" / "extract" / "run").iterdir()] == ["new"]

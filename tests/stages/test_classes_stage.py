@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from pipeline_lib.artifacts.class_count import open_class_count
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from stages import classes
 from stages._context import run_stage
 

@@ -11,7 +11,7 @@ from pipeline_lib.artifacts.assignments import write_assignments
 from pipeline_lib.artifacts.classifier import write_classifier
 from pipeline_lib.artifacts.consensus import ConsensusSplit, MethodScores, write_consensus
 from pipeline_lib.artifacts.dataset_writer import DatasetWriter
-from pipeline_lib.artifacts.features import FeaturesWriter
+from pipeline_lib.artifacts.features_writer import FeaturesWriter
 from pipeline_lib.artifacts.folder import write_json
 from pipeline_lib.artifacts.heads import write_heads
 from pipeline_lib.artifacts.neighbors import write_neighbors
