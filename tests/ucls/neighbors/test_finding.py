@@ -136,3 +136,16 @@ def test_lists_too_large_for_the_limit_stop_the_search_before_it_writes(search, 
 def test_the_limit_counts_what_lists_have_not_what_they_may_have(search):
     _, measures = search(clustered(), threshold=0.99, k_max=10**6, size_limit=400 * 10 * 6)
     assert measures["neighbors_mean"] < 10
+
+
+def test_an_approximate_index_asks_for_what_is_there_not_for_the_longest_list(search, check_lists, monkeypatch):
+    """``k_max`` is as good as none in the thesis: results of that length would fill the memory."""
+    asked = []
+    search_index = faiss.IndexIVFFlat.search
+    monkeypatch.setattr(faiss.IndexIVFFlat, "search", lambda self, x, k: asked.append(k) or search_index(self, x, k))
+    values = clustered(3000).astype(np.float32)
+    neighbors, measures = search(values, index="IVF8,Flat;nprobe=8", threshold=0.5, k_min=5, k_max=10**6)
+    check_lists(as_lists(neighbors), values, (0.5, 5, 10**6))
+    assert measures["index_recall"] == 1
+    assert asked
+    assert max(asked) <= 1025
