@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from pipeline_lib.base.errors import MissingFileError, UserError
@@ -25,24 +26,47 @@ _RECORDED_PACKAGES = ("torch", "timm", "numpy", "faiss-cpu", "faiss-gpu", "sciki
 def new_folder(target: Path) -> Iterator[Path]:
     """Give a temporary folder that takes the place of ``target`` when the block ends without an error.
 
-    A killed or failed writer leaves the old artifact, or none; never half of one.
+    A killed or failed writer leaves the old artifact, or none; never half of one. While one process writes, no other
+    can.
 
     Args:
         target: Folder of the artifact; its parent is created.
 
     Yields:
         An empty folder beside ``target`` to write into.
+
+    Raises:
+        UserError: Another process writes this artifact, or a file that ``meta.json`` describes is gone or cut short.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.writing")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        yield temporary
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    finally:
+    with _only_writer(target):
+        temporary = target.with_name(f".{target.name}.writing")
         shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            yield temporary
+            if (temporary / META).is_file():
+                _check_files(temporary, read_json_object(temporary / META))
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _only_writer(target: Path) -> Iterator[None]:
+    """Hold the lock of an artifact; a process that ends in any way lets go of it."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{target}: another process is writing it; wait until it has ended, or end it") from None
+    try:
+        yield
+    finally:
+        # Still held: whoever opened the file meanwhile sees that it has no name any more, and takes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -92,7 +116,12 @@ def write_meta(folder: Path, kind: str, schema: int, made_by: Mapping[str, Any],
         schema: Version of this kind's layout.
         made_by: Stage, parameters and seed that made it.
         fields: What readers of this kind need besides (shapes, names, settings); JSON values.
+
+    Raises:
+        MissingFileError: The folder is gone.
     """
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: removed while it was being written; run the stage again")
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != META):
         files[path.relative_to(folder).as_posix()] = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
@@ -141,14 +170,19 @@ def read_meta(folder: Path, kind: str, schema: int) -> dict[str, Any]:
         raise UserError(f"{path}: expected an artifact of kind {kind!r}, found {meta.get('kind')!r}")
     if meta.get("schema") != schema:
         raise UserError(f"{path}: expected schema {schema}, found {meta.get('schema')!r}; run the stage again")
+    _check_files(folder, meta)
+    return meta
+
+
+def _check_files(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Refuse an artifact of which a file is absent or has another size than ``meta`` says."""
     if not isinstance(meta.get("files"), dict):
-        raise UserError(f"{path}: expected the key 'files' with an object; run the stage again")
+        raise UserError(f"{folder / META}: expected the key 'files' with an object; run the stage again")
     for name, facts in meta["files"].items():
         size = (folder / name).stat().st_size if (folder / name).is_file() else None
         if size != facts["bytes"]:
             found = "no file" if size is None else f"{size} bytes"
             raise UserError(f"{folder / name}: expected {facts['bytes']} bytes, found {found}; run the stage again")
-    return meta
 
 
 def read_origin(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +21,24 @@ from pipeline_lib.artifacts.folder import (
 )
 from pipeline_lib.base.errors import MissingFileError, UserError
 
+SECOND_WRITER = """
+import sys
+from pathlib import Path
+from pipeline_lib.artifacts.folder import new_folder
+from pipeline_lib.base.errors import UserError
+try:
+    with new_folder(Path(sys.argv[1])):
+        pass
+except UserError as error:
+    print(error)
+"""
+KILLED_WRITER = """
+import os, signal, sys
+from pathlib import Path
+from pipeline_lib.artifacts.folder import new_folder
+with new_folder(Path(sys.argv[1])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
@@ -229,3 +250,47 @@ def test_absent_and_damaged_origins_are_named(tmp_path):
         (tmp_path / "meta.json").write_text(content)
         with pytest.raises(UserError, match=r"meta\.json"):
             read_origin(tmp_path)
+
+
+def test_a_second_writer_ends_with_one_line_and_the_first_goes_on(tmp_path):
+    target = tmp_path / "features"
+    with new_folder(target) as temporary:
+        np.save(temporary / "values.npy", VALUES)
+        refused = subprocess.run(
+            [sys.executable, "-c", SECOND_WRITER, str(target)], capture_output=True, text=True, check=False
+        )
+        assert "another process is writing it" in refused.stdout
+        assert temporary.is_dir()
+    assert [path.name for path in target.parent.iterdir()] == ["features"]
+    np.testing.assert_array_equal(np.load(target / "values.npy"), VALUES)
+
+
+def test_a_killed_writer_keeps_nobody_out(tmp_path):
+    target = tmp_path / "features"
+    killed = subprocess.run([sys.executable, "-c", KILLED_WRITER, str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / ".features.writing").is_dir()
+    write(target)
+    assert [path.name for path in target.parent.iterdir()] == ["features"]
+
+
+def test_an_artifact_whose_file_vanishes_before_the_end_takes_no_place(tmp_path):
+    target = tmp_path / "features"
+    write(target)
+    before = contents(target)
+
+    def damaged():
+        with new_folder(target) as temporary:
+            np.save(temporary / "values.npy", VALUES + 1)
+            write_meta(temporary, "features", 3, {}, {})
+            (temporary / "values.npy").unlink()
+
+    with pytest.raises(UserError, match="no file"):
+        damaged()
+    assert contents(target) == before
+
+
+def test_a_folder_that_was_removed_is_not_described(tmp_path):
+    with pytest.raises(MissingFileError, match="removed while"):
+        write_meta(tmp_path / "gone", "features", 3, {}, {})
+    assert not (tmp_path / "gone").exists()
