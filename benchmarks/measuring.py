@@ -10,8 +10,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Part:
         folder: Folder for files that the part makes; it is deleted after it.
         deadline: Time, as ``time.time`` tells it, at which the part is stopped.
         lines: File of the rows so far, one JSON object a line.
+        options: Further options, of parts that have any.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Part:
     folder: Path
     deadline: float
     lines: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def left(self) -> float:
         """Seconds until the part is stopped."""
