@@ -29,8 +29,8 @@ def run(part: Part) -> None:
     allowed = min(LARGEST_BYTES, shutil.disk_usage(part.folder).free)
     if needed > allowed:
         raise UserError(
-            f"--images {images} --columns {columns}: about {needed / 1e9:.1f} GB of files; at most {allowed / 1e9:.1f} GB "
-            "may be written"
+            f"--images {images} --columns {columns}: about {needed / 1e9:.1f} GB of files; at most "
+            f"{allowed / 1e9:.1f} GB may be written"
         )
     context = context_of(part, "generate")
     rows = GeneratedRows(columns, classes, part.device)

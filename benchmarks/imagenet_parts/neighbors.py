@@ -68,7 +68,7 @@ def run(part: Part) -> None:
         measured=mean + found.measured,
         share=found.queries / images,
         whole=mean + found.whole,
-        grows_with="images²",
+        grows_with="images² (search alone)",
         mean_length=found.length,
     )
     labels = planted_classes(images, part.options["classes"], 0)

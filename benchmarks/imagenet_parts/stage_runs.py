@@ -13,7 +13,7 @@ from stages._context import StageContext
 
 PRESET = "thesis-imagenet"
 NAME = "generated"
-_MARGIN = 0.7
+_MARGIN = 0.5
 """Share of the time that is left up to which a whole stage is run, since what it takes is an estimate."""
 
 
