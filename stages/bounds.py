@@ -1,4 +1,4 @@
-"""Bounds on the same features: k-means and TURTLE without labels; k-NN, true neighbours, linear probe with them."""
+"""Rivals without labels (k-means, UMAP + k-means, TURTLE) and bounds with them, all on the same features."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline_lib.base import runtime
 from pipeline_lib.features.search_space import SearchSpace
 from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
 from pipeline_lib.ucls.bounds.turtle_choice import choose_turtle
+from pipeline_lib.ucls.bounds.umap_kmeans import fit_umap_kmeans
 from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
 from pipeline_lib.ucls.evaluation import bounds as measured
 from pipeline_lib.ucls.evaluation.summary import clustering_measures, rounded
@@ -75,6 +76,9 @@ def run(context: StageContext) -> None:
     other = search_space(held_out, mean=space.mean)
     kmeans = fit_kmeans(space, classes, restarts=section.kmeans_restarts, seed=seed)
     clusters, scores = {"kmeans": kmeans.predict(other)}, {}
+    if section.umap.run:
+        embedded = fit_umap_kmeans(space, classes, section.umap, restarts=section.kmeans_restarts, seed=seed)
+        clusters["umap_kmeans"] = embedded.predict(other)
     if section.turtle.steps:
         turtle = choose_turtle(train, classes, section.turtle, seed=seed, device=fabric.device)
         clusters["turtle"], scores = turtle.fit.predict(held_out), turtle.scores

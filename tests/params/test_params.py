@@ -45,6 +45,8 @@ def loaded(tmp_path: Path, old: str = "", new: str = ""):
         ),
         ("    steps: 1000", "    steps: -1", r"bounds\.turtle\.steps = -1: allowed: greater"),
         ("    steps: 1000", "    inner_steps: 0\n    steps: 1", r"bounds\.turtle\.inner_steps = 0: allowed: greater"),
+        ("    run: true ", "    neighbors: 1 ", r"bounds\.umap\.neighbors = 1: allowed: greater"),
+        ("    run: true ", "    min_distance: 1.5 ", r"bounds\.umap\.min_distance = 1\.5: allowed: less"),
         ("    steps: 1000", "    step: 1000", r"bounds\.turtle\.step = 1000: unknown key; did you mean steps"),
         (
             "weights: {source: none}",

@@ -78,6 +78,8 @@ def test_the_rate_stays_at_its_peak_as_in_the_recipe_of_temi(name):
 def test_a_trial_of_the_thesis_trains_the_bounds_no_longer_than_the_heads():
     bounds = with_preset("thesis", "trial").bounds
     assert (bounds.true_neighbor_heads, bounds.true_neighbor_iterations, bounds.turtle.steps) == (4, 300, 100)
+    assert not bounds.umap.run
+    assert with_preset("trial").bounds.umap.epochs == 50
 
 
 def test_true_neighbours_are_learned_as_long_as_the_thesis_trains():

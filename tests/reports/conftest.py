@@ -27,7 +27,7 @@ class Rows:
 
 def labelled_measures():
     measures = {}
-    for name in ("kmeans", "turtle", "best_head", "heads_mean", "ensemble", "self_trained"):
+    for name in ("kmeans", "umap_kmeans", "turtle", "best_head", "heads_mean", "ensemble", "self_trained"):
         measures |= {f"{name}_acc": 0.5, f"{name}_nmi": 0.4, f"{name}_ari": 0.3}
     return {**measures, "heads_sd_acc": 0.05, "upper_bound_linear_probe_acc": 0.9, "upper_bound_knn_acc": 0.8}
 

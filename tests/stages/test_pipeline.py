@@ -38,6 +38,7 @@ LABELLED = {
     "bounds": {
         "kmeans_ari",
         "turtle_acc",
+        *(f"umap_kmeans_{measure}" for measure in ("acc", "nmi", "ari")),
         *(f"upper_bound_{name}_{measure}" for name in ("knn", "linear_probe") for measure in ("acc", "nmi", "ari")),
         "upper_bound_neighbors_best_head_nmi",
         "upper_bound_neighbors_mean_acc",
@@ -185,7 +186,7 @@ def test_repro_runs_all_stages_to_finite_measures(base):
     bounds = measures(folder, name="bounds")
     assert 0.4 < bounds["kmeans_acc"] < bounds["upper_bound_linear_probe_acc"] <= 1
     assert bounds["upper_bound_neighbors_best_head_acc"] > 0.4
-    assert read_meta(folder / "data" / "bounds" / RUN, "bounds", 1)["methods"] == ["kmeans", "turtle"]
+    assert read_meta(folder / "data" / "bounds" / RUN, "bounds", 1)["methods"] == ["kmeans", "umap_kmeans", "turtle"]
 
 
 def test_repro_runs_the_segins_chain_to_its_report(base):
@@ -270,7 +271,7 @@ def test_images_without_labels_go_through_the_whole_chain(clone):
     for name in CHAIN:
         stage(clone, name, "my_images")
     expected = {"ucls": {"heads_pairwise_nmi", "ensemble_anmi", "self_trained_kl_to_uniform"}}
-    expected["bounds"] = {"kmeans_silhouette", "turtle_silhouette", "turtle_kl_to_uniform"}
+    expected["bounds"] = {"kmeans_silhouette", "umap_kmeans_silhouette", "turtle_kl_to_uniform"}
     for name, label_free in expected.items():
         found = measures(clone, "my_images-pixels", name)
         assert label_free <= found.keys()

@@ -16,6 +16,7 @@ Kind = Literal["rival", "method", "bound"]
 
 _ROWS: tuple[tuple[str, str, Kind, str], ...] = (
     ("kmeans", "k-means", "rival", "on the same features"),
+    ("umap_kmeans", "UMAP + k-means", "rival", "on the same features"),
     ("turtle", "TURTLE", "rival", "on the same features"),
     ("best_head", "best head", "method", "lowest training loss"),
     ("heads_mean", "heads, mean", "method", "± standard deviation over the heads"),

@@ -1,1 +1,1 @@
-"""What UCLS is compared with on the same features: TURTLE without labels, k-NN classification with them."""
+"""What UCLS is compared with on the same features: rivals without labels, k-NN classification with them."""

@@ -64,6 +64,32 @@ def _sample(features: FeatureBlocks, sample_rows: int, seed: int) -> NDArray[np.
     return rows
 
 
+def finite_sample(features: FeatureBlocks, clusters: int, sample_rows: int, seed: int) -> NDArray[np.float32]:
+    """Rows to find clusters in: all, or a seeded sample in the order of the images.
+
+    Args:
+        features: Features of n images, d columns.
+        clusters: Number of clusters k.
+        sample_rows: Rows at most.
+        seed: Seed of the sample.
+
+    Returns:
+        Rows, (min(n, ``sample_rows``), d) float32.
+
+    Raises:
+        UserError: ``clusters`` is below 1 or above the number of rows, or a value is not finite.
+    """
+    if clusters < 1:
+        raise UserError(f"clusters = {clusters}: allowed: 1 or more")
+    if clusters > min(features.count, sample_rows):
+        available = f"{features.count} images, {sample_rows} of them sampled at most"
+        raise UserError(f"clusters = {clusters}: k-means needs at least as many images; there are {available}")
+    rows = _sample(features, sample_rows, seed)
+    if not np.isfinite(rows).all():
+        raise UserError("features: k-means needs finite values, found NaN or infinity; run the extraction again")
+    return rows
+
+
 def fit_kmeans(
     features: FeatureBlocks,
     clusters: int,
@@ -91,15 +117,10 @@ def fit_kmeans(
     Raises:
         UserError: There are fewer rows, or fewer distinct rows, than clusters, or an argument is out of range.
     """
-    for name, value in (("clusters", clusters), ("restarts", restarts), ("iterations", iterations)):
+    for name, value in (("restarts", restarts), ("iterations", iterations)):
         if value < 1:
             raise UserError(f"{name} = {value}: allowed: 1 or more")
-    if clusters > min(features.count, sample_rows):
-        available = f"{features.count} images, {sample_rows} of them sampled at most"
-        raise UserError(f"clusters = {clusters}: k-means needs at least as many images; there are {available}")
-    rows = _sample(features, sample_rows, seed)
-    if not np.isfinite(rows).all():
-        raise UserError("features: k-means needs finite values, found NaN or infinity; run the extraction again")
+    rows = finite_sample(features, clusters, sample_rows, seed)
     fit = faiss.Kmeans(
         features.dimension,
         clusters,

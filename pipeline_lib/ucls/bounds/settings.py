@@ -35,11 +35,30 @@ class TurtleSettings(Settings):
     scaling: Literal["auto", "none", "standardise"] = "auto"
 
 
+class UmapSettings(Settings):
+    """UMAP before k-means, with cosine distances, as umap-learn's documentation advises for clustering.
+
+    Attributes:
+        run: Whether UMAP + k-means is to run.
+        neighbors: Neighbours of an image in UMAP's graph, at most all other images.
+        components: Dimensions of the embedding.
+        min_distance: How close images may lie in the embedding; 0 packs clusters densest.
+        epochs: Passes over the edges of the graph; null: UMAP's own 500 up to 10,000 images, 200 above.
+    """
+
+    run: bool = True
+    neighbors: Annotated[int, Field(ge=2)] = 30
+    components: Count = 10
+    min_distance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    epochs: Count | None = None
+
+
 class BoundsSettings(Settings):
     """Rivals and bounds on the same features (thesis Table 6.5).
 
     Attributes:
         kmeans_restarts: Starts of k-means, of which the one with the least inertia counts.
+        umap: UMAP, on whose embedding k-means runs once more.
         turtle: TURTLE.
         knn_neighbors: Neighbours that vote on a class, with true labels.
         true_neighbor_heads: Heads that are trained as in ``train_heads`` on neighbours of the true class; 0: none.
@@ -47,6 +66,7 @@ class BoundsSettings(Settings):
         linear_probe_iterations: Length of the linear probe, trained as in ``self_train`` on true labels; 0: no probe.
     """
 
+    umap: UmapSettings
     turtle: TurtleSettings
     true_neighbor_heads: Natural
     true_neighbor_iterations: Count | None

@@ -14,6 +14,7 @@ from pipeline_lib.ucls.evaluation.usage import cluster_usage
 BEST_HEAD = "upper_bound_neighbors_best_head"
 _ROWS = (
     ("k-means", "kmeans"),
+    ("UMAP + k-means", "umap_kmeans"),
     ("TURTLE", "turtle"),
     ("true neighbours, best head", BEST_HEAD),
     ("k-NN with true labels", "upper_bound_knn"),

@@ -63,7 +63,16 @@ def page_of(facts, **limits) -> str:
 
 def test_page_holds_everything_and_refers_to_nothing_outside(make_facts):
     read = Reader(page_of(make_facts()))
-    for expected in ("TURTLE", "linear probe", "0.900", "± 0.050", "matched with class 1", "warm.share", "torch"):
+    for expected in (
+        "UMAP + k-means",
+        "TURTLE",
+        "linear probe",
+        "0.900",
+        "± 0.050",
+        "matched with class 1",
+        "warm.share",
+        "torch",
+    ):
         assert expected in read.words
     assert read.cards == ["0", "1", "2", "3"]
     assert len(read.ids) == len(set(read.ids))
@@ -79,7 +88,7 @@ def test_only_measures_that_exist_are_shown(make_facts):
     measures = {"self_trained_acc": 0.5, "self_trained_nmi": 0.4, "self_trained_ari": 0.3}
     words = Reader(page_of(make_facts(measures=measures))).words
     assert "self-trained ‡" in words
-    for absent in ("TURTLE", "k-NN", "true neighbours", "k-means", "silhouette", "without labels value"):
+    for absent in ("UMAP", "TURTLE", "k-NN", "true neighbours", "k-means", "silhouette", "without labels value"):
         assert absent not in words
 
 
