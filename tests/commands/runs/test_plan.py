@@ -332,5 +332,5 @@ def test_names_of_rows_may_have_commas(plan):
     [part] = plan("suite", rows=pieces)
     found = [planned.row.name for planned in part.runs[0].rows]
     assert found == ["TEMI, best head", "TURTLE", "UCLS, ensemble + self-training ‡"]
-    with pytest.raises(UserError, match="--rows TEMI: unknown; allowed: k-means, UMAP . k-means, TEMI, best head, "):
+    with pytest.raises(UserError, match=r"--rows TEMI: unknown; allowed: k-means, UMAP \+ k-means, TEMI, best head, "):
         plan("suite", rows=("TEMI", "TURTLE"))
