@@ -162,7 +162,7 @@ class HeadTrainer:
     def _one_epoch(self) -> dict[str, Any]:
         total = torch.zeros_like(self.head_loss, device=self.fabric.device)
         for step, (images, neighbors) in enumerate(self._batches()):
-            total += self._step(self.epoch * self.schedule.steps + step, images, neighbors)
+            total += self.step(self.epoch * self.schedule.steps + step, images, neighbors)
         self.head_loss = (all_reduce(total) / self.fabric.world_size / self.schedule.steps).cpu()
         if not bool(self.head_loss.isfinite().all()):
             raise UserError(
@@ -196,7 +196,17 @@ class HeadTrainer:
             gathered = self.features(neighbors.ravel()).view(*neighbors.shape, -1)  # (b, M, D)
             yield self.features(rows), gathered
 
-    def _step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
+    def step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
+        """One iteration.
+
+        Args:
+            iteration: Its index over all epochs.
+            images: Features, (B, D).
+            neighbors: Features of M neighbours an image, (B, M, D).
+
+        Returns:
+            Mean loss of each head, (H,), on the training device.
+        """
         schedule, settings = self.schedule, self.settings
         rate = schedule.learning_rate(iteration)
         for group in self.optimizer.param_groups:
