@@ -96,6 +96,7 @@ class HeadTrainer:
                 {"params": student.undecayed_parameters(), "weight_decay": 0.0},
             ],
             lr=self.schedule.peak_rate,
+            fused=True,
         )
         self.student, self.optimizer = fabric.setup(student, optimizer)
 

@@ -1,0 +1,104 @@
+"""The first two layers of all heads as one differentiable function, whose backward pass is written out.
+
+Letters: H heads, B images, D columns; x the standardised features, gamma and beta the scale and shift of a batch
+normalisation, W, b the first layer and V, c the second:
+
+    y = x gamma + beta,   a = y W' + b,   h = GELU(a),   z = h V' + c
+
+Autograd needs the product (dL/da) W, as large as the others of the first layer, only to sum its elements into the
+gradients of gamma and beta. With G = (dL/da)' x and s the column sums of dL/da they are sums over the weights instead,
+and G serves the gradient of W too:
+
+    dL/dgamma = column sums of G * W,   dL/dbeta = s W,   dL/dW = G gamma + s beta'
+
+Gradients are made in the layout of what they belong to, which saves autograd's copies.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+
+class _TwoLayers(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        scale: Tensor | None,
+        shift: Tensor | None,
+        hidden_weight: Tensor,
+        hidden_bias: Tensor,
+        bottleneck_weight: Tensor,
+        bottleneck_bias: Tensor,
+    ) -> Tensor:
+        heads, width, _ = hidden_weight.shape
+        scaled = features if scale is None or shift is None else features * scale + shift
+        before = functional.linear(scaled, hidden_weight.flatten(0, 1), hidden_bias.flatten())  # (B, H * hidden)
+        hidden = functional.gelu(before)
+        ctx.save_for_backward(features, scale, shift, hidden_weight, bottleneck_weight, before, hidden)
+        by_head = hidden.view(-1, heads, width).transpose(0, 1)  # (H, B, hidden)
+        return torch.baddbmm(bottleneck_bias[:, None], by_head, bottleneck_weight.mT)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, scale, shift, hidden_weight, bottleneck_weight, before, hidden = ctx.saved_tensors
+        heads, width, columns = hidden_weight.shape
+        by_head = hidden.view(-1, heads, width).transpose(0, 1)  # (H, B, hidden)
+        of_bottleneck_weight = torch.bmm(gradient.mT, by_head)
+        of_hidden = torch.bmm(gradient, bottleneck_weight).transpose(0, 1)  # (B, H, hidden)
+        of_before = torch.empty_like(before)
+        torch.ops.aten.gelu_backward.grad_input(
+            of_hidden, before.view_as(of_hidden), grad_input=of_before.view_as(of_hidden)
+        )
+        sums = of_before.sum(dim=0)  # (H * hidden,)
+        product = of_before.T @ features  # (H * hidden, D)
+        of_scale = of_shift = None
+        if scale is not None:
+            weight = hidden_weight.flatten(0, 1)
+            of_scale = (product * weight).sum(dim=0)
+            of_shift = sums @ weight
+            product.mul_(scale).addr_(sums, shift)
+        return (
+            None,
+            of_scale,
+            of_shift,
+            product.view(heads, width, columns),
+            sums.view(heads, width),
+            of_bottleneck_weight,
+            gradient.sum(dim=1),
+        )
+
+
+def two_layers(
+    features: Tensor,
+    scale: Tensor | None,
+    shift: Tensor | None,
+    hidden_weight: Tensor,
+    hidden_bias: Tensor,
+    bottleneck_weight: Tensor,
+    bottleneck_bias: Tensor,
+) -> Tensor:
+    """Outputs of the second layer of every head; all but the features take gradients.
+
+    Args:
+        features: What the heads see before scale and shift, (B, D); no gradient reaches it.
+        scale: Factor of every column, (D,); None together with ``shift`` for features as they are.
+        shift: Summand of every column, (D,).
+        hidden_weight: Weights of the first layers, (H, hidden, D).
+        hidden_bias: Their biases, (H, hidden).
+        bottleneck_weight: Weights of the second layers, (H, bottleneck, hidden).
+        bottleneck_bias: Their biases, (H, bottleneck).
+
+    Returns:
+        The outputs, (H, B, bottleneck).
+    """
+    outputs: Tensor = _TwoLayers.apply(
+        features, scale, shift, hidden_weight, hidden_bias, bottleneck_weight, bottleneck_bias
+    )
+    return outputs
