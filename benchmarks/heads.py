@@ -4,8 +4,9 @@
 
 The loops take steps in turn on the same pairs, so that other load on the machine meets all alike; a step's seconds are
 those of the process on all of its cores, and the rate is that of the fastest step. With TEMI's settings both loops
-compute the same losses: the tests hold both to the trajectory of TEMI's own code. Four trainings are in memory at once:
-5 GB at 50 heads and 2,048 columns.
+compute the same losses: the tests hold both to the trajectory of TEMI's own code. The reference's
+loop gains too by the memory that the project's keeps in the process. Four trainings are in memory at once: 5 GB at 50
+heads and 2,048 columns.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.ucls.heads.components import PrincipalComponents
 from pipeline_lib.ucls.heads.normalisation import FeatureBatchNorm, normalisation
 from pipeline_lib.ucls.heads.settings import HeadSettings, InputName
-from pipeline_lib.ucls.heads.two_layers import two_layers
+from pipeline_lib.ucls.heads.layers import cosine_logits, two_layers
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,9 @@ class MultiHeadClassifier(nn.Module):
         Returns:
             Float32, (H, B, bottleneck), rows of length one.
         """
+        return functional.normalize(self._bottleneck(features), dim=-1)
+
+    def _bottleneck(self, features: Tensor) -> Tensor:
         layers = (self.hidden_weight, self.hidden_bias, self.bottleneck_weight, self.bottleneck_bias)
         reduced = self.reduction(features)  # (B, inputs)
         if torch.is_autocast_enabled(features.device.type):
@@ -107,7 +110,7 @@ class MultiHeadClassifier(nn.Module):
             code = two_layers(standardised, self.normalisation.weight, self.normalisation.bias, *layers)
         else:
             code = two_layers(self.normalisation(reduced), None, None, *layers)
-        return functional.normalize(code.to(torch.promote_types(code.dtype, torch.float32)), dim=-1)
+        return code.to(torch.promote_types(code.dtype, torch.float32))  # (H, B, bottleneck)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every head.
@@ -118,11 +121,10 @@ class MultiHeadClassifier(nn.Module):
         Returns:
             Float32 logits before any temperature, (H, B, K).
         """
-        codes = self.codes(features)
+        code = self._bottleneck(features)
         # Cosines divided by a temperature of 0.1 need more digits than bfloat16 has.
         with torch.autocast(features.device.type, enabled=False):
-            prototypes = self.prototype_length[..., None] * functional.normalize(self.prototypes, dim=-1)
-            return torch.bmm(codes, prototypes.mT)
+            return cosine_logits(code, self.prototypes, self.prototype_length)
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Weight matrices and lengths, on which weight decay acts as in TEMI; biases and normalisation have none."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.freed_memory import keep_freed_memory
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
@@ -71,6 +72,8 @@ class HeadTrainer:
     ) -> None:
         if settings.precision == "auto":
             raise ValueError("precision = auto: the caller says which precision it takes")
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         self.fabric = fabric
         self.settings = settings
         self.sampler = sampler

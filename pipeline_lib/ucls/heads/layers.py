@@ -1,17 +1,7 @@
-"""The first two layers of all heads as one differentiable function, whose backward pass is written out.
+"""The layers of all heads as differentiable functions whose backward passes are written out.
 
-Letters: H heads, B images, D columns; x the standardised features, gamma and beta the scale and shift of a batch
-normalisation, W, b the first layer and V, c the second:
-
-    y = x gamma + beta,   a = y W' + b,   h = GELU(a),   z = h V' + c
-
-Autograd needs the product (dL/da) W, as large as the others of the first layer, only to sum its elements into the
-gradients of gamma and beta. With G = (dL/da)' x and s the column sums of dL/da they are sums over the weights instead,
-and G serves the gradient of W too:
-
-    dL/dgamma = column sums of G * W,   dL/dbeta = s W,   dL/dW = G gamma + s beta'
-
-Gradients are made in the layout of what they belong to, which saves autograd's copies.
+Autograd's own would take a product and many passes over memory more, and copy gradients into the layout of their
+parameters. Letters: H heads, B images, D columns, K classes; ' transposes, * and / are by element, dX is dL/dX.
 """
 
 from __future__ import annotations
@@ -25,6 +15,13 @@ from torch.nn import functional
 
 
 class _TwoLayers(torch.autograd.Function):
+    """y = x * gamma + beta,  a = y W' + b,  h = GELU(a),  z = h V' + c.
+
+    Autograd needs the product da W, as large as the others of the first layer, only to sum its elements into the
+    gradients of gamma and beta. With G = da' x and s the column sums of da, they are sums over the weights instead, and
+    G serves the gradient of W too: dgamma = column sums of G * W, dbeta = s W, dW = G * gamma + s beta'.
+    """
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -102,3 +99,50 @@ def two_layers(
         features, scale, shift, hidden_weight, hidden_bias, bottleneck_weight, bottleneck_bias
     )
     return outputs
+
+
+class _CosineLogits(torch.autograd.Function):
+    """o = u (g * w)' with u = z / |z| and w = v / |v|, rows by their lengths.
+
+    With P = do' u: dg = row sums of P * w, dv = g * (P - dg * w) / |v|; and with Q = do (g * w): dz = (Q - (row sums
+    of Q * u) * u) / |z|.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, codes: Tensor, prototypes: Tensor, lengths: Tensor) -> Tensor:
+        code_lengths, directions_lengths = _lengths(codes), _lengths(prototypes)
+        units, directions = codes / code_lengths, prototypes / directions_lengths
+        ctx.save_for_backward(units, code_lengths, directions, directions_lengths, lengths)
+        return torch.bmm(units, (lengths[..., None] * directions).mT)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        units, code_lengths, directions, directions_lengths, lengths = ctx.saved_tensors
+        of_units = torch.bmm(gradient, lengths[..., None] * directions)  # (H, B, bottleneck)
+        along = (of_units * units).sum(dim=-1, keepdim=True)
+        of_codes = of_units.addcmul_(units, along, value=-1).div_(code_lengths)
+        of_prototypes = torch.bmm(gradient.mT, units)  # (H, K, bottleneck)
+        of_lengths = (of_prototypes * directions).sum(dim=-1, keepdim=True)
+        of_prototypes.addcmul_(directions, of_lengths, value=-1).mul_(lengths[..., None] / directions_lengths)
+        return of_codes, of_prototypes, of_lengths.squeeze(-1)
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    """Lengths of rows, (..., 1), as ``functional.normalize`` bounds them."""
+    return vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+
+
+def cosine_logits(codes: Tensor, prototypes: Tensor, lengths: Tensor) -> Tensor:
+    """Cosines of codes with prototypes, times the lengths of these.
+
+    Args:
+        codes: Rows of any length, (H, B, bottleneck).
+        prototypes: Directions, rows of any length, (H, K, bottleneck).
+        lengths: Lengths of the prototypes, (H, K).
+
+    Returns:
+        Logits, (H, B, K).
+    """
+    logits: Tensor = _CosineLogits.apply(codes, prototypes, lengths)
+    return logits
