@@ -4,9 +4,9 @@
 
 The loops take steps in turn on the same pairs, so that other load on the machine meets all alike; a step's seconds are
 those of the process on all of its cores, and the rate is that of the fastest step. With TEMI's settings both loops
-compute the same losses: the tests hold both to the trajectory of TEMI's own code. The reference's
-loop gains too by the memory that the project's keeps in the process. Four trainings are in memory at once: 5 GB at 50
-heads and 2,048 columns.
+compute the same losses: the tests hold both to the trajectory of TEMI's own code. The memory that the project's loop
+keeps in the process (``base/freed_memory.py``) serves the reference's too. Four trainings are in memory at once: 5 GB
+at 50 heads and 2,048 columns.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Step = Callable[[int, Tensor, Tensor], Tensor]
 
 def project_step(settings: HeadSettings, values: Tensor, classes: int) -> Step:
     """The project's iteration with the training rows ``values`` (n, D)."""
-    fabric = runtime.start("cpu", settings.precision, 0)
+    fabric = runtime.start("cpu", "float32", 0)
     count, columns = values.shape
     sampler = PairSampler(count, settings.batch_size, 1, lambda rows, _: rows[:, None], 0)
     rows = FeatureRows(ArrayFeatures(values.numpy()), fabric.device, values.nbytes)

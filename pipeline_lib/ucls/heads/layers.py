@@ -6,6 +6,7 @@ parameters. Letters: H heads, B images, D columns, K classes; ' transposes, * an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class _TwoLayers(torch.autograd.Function):
         return torch.baddbmm(bottleneck_bias[:, None], by_head, bottleneck_weight.mT)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, scale, shift, hidden_weight, bottleneck_weight, before, hidden = ctx.saved_tensors
         heads, width, columns = hidden_weight.shape
@@ -95,10 +96,8 @@ def two_layers(
     Returns:
         The outputs, (H, B, bottleneck).
     """
-    outputs: Tensor = _TwoLayers.apply(
-        features, scale, shift, hidden_weight, hidden_bias, bottleneck_weight, bottleneck_bias
-    )
-    return outputs
+    apply: Callable[..., Tensor] = _TwoLayers.apply
+    return apply(features, scale, shift, hidden_weight, hidden_bias, bottleneck_weight, bottleneck_bias)
 
 
 class _CosineLogits(torch.autograd.Function):
@@ -110,27 +109,28 @@ class _CosineLogits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, codes: Tensor, prototypes: Tensor, lengths: Tensor) -> Tensor:
-        code_lengths, directions_lengths = _lengths(codes), _lengths(prototypes)
-        units, directions = codes / code_lengths, prototypes / directions_lengths
-        ctx.save_for_backward(units, code_lengths, directions, directions_lengths, lengths)
+        code_lengths, direction_lengths = _lengths(codes), _lengths(prototypes)
+        units, directions = codes / code_lengths, prototypes / direction_lengths
+        ctx.save_for_backward(units, code_lengths, directions, direction_lengths, lengths)
         return torch.bmm(units, (lengths[..., None] * directions).mT)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        units, code_lengths, directions, directions_lengths, lengths = ctx.saved_tensors
+        units, code_lengths, directions, direction_lengths, lengths = ctx.saved_tensors
         of_units = torch.bmm(gradient, lengths[..., None] * directions)  # (H, B, bottleneck)
         along = (of_units * units).sum(dim=-1, keepdim=True)
         of_codes = of_units.addcmul_(units, along, value=-1).div_(code_lengths)
         of_prototypes = torch.bmm(gradient.mT, units)  # (H, K, bottleneck)
         of_lengths = (of_prototypes * directions).sum(dim=-1, keepdim=True)
-        of_prototypes.addcmul_(directions, of_lengths, value=-1).mul_(lengths[..., None] / directions_lengths)
+        of_prototypes.addcmul_(directions, of_lengths, value=-1).mul_(lengths[..., None] / direction_lengths)
         return of_codes, of_prototypes, of_lengths.squeeze(-1)
 
 
 def _lengths(vectors: Tensor) -> Tensor:
     """Lengths of rows, (..., 1), as ``functional.normalize`` bounds them."""
-    return vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    return lengths.clamp(min=1e-12)
 
 
 def cosine_logits(codes: Tensor, prototypes: Tensor, lengths: Tensor) -> Tensor:
@@ -144,5 +144,5 @@ def cosine_logits(codes: Tensor, prototypes: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         Logits, (H, B, K).
     """
-    logits: Tensor = _CosineLogits.apply(codes, prototypes, lengths)
-    return logits
+    apply: Callable[..., Tensor] = _CosineLogits.apply
+    return apply(codes, prototypes, lengths)

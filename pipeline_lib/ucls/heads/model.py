@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.ucls.heads.components import PrincipalComponents
+from pipeline_lib.ucls.heads.layers import cosine_logits, two_layers
 from pipeline_lib.ucls.heads.normalisation import FeatureBatchNorm, normalisation
 from pipeline_lib.ucls.heads.settings import HeadSettings, InputName
-from pipeline_lib.ucls.heads.layers import cosine_logits, two_layers
 
 
 @dataclass(frozen=True)
