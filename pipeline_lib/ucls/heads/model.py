@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from pipeline_lib.features.principal_components import fitted_components
 from pipeline_lib.ucls.heads.components import PrincipalComponents
-from pipeline_lib.ucls.heads.normalisation import normalisation
+from pipeline_lib.ucls.heads.layers import cosine_logits, two_layers
+from pipeline_lib.ucls.heads.normalisation import FeatureBatchNorm, normalisation
 from pipeline_lib.ucls.heads.settings import HeadSettings, InputName
 
 
@@ -97,12 +98,19 @@ class MultiHeadClassifier(nn.Module):
         Returns:
             Float32, (H, B, bottleneck), rows of length one.
         """
-        shape = self.shape
-        normalised = self.normalisation(self.reduction(features))  # (B, inputs)
-        hidden = functional.linear(normalised, self.hidden_weight.flatten(0, 1), self.hidden_bias.flatten())
-        hidden = functional.gelu(hidden).view(-1, shape.heads, shape.hidden).transpose(0, 1)  # (H, B, hidden)
-        code = torch.bmm(hidden, self.bottleneck_weight.mT) + self.bottleneck_bias[:, None]  # (H, B, bottleneck)
-        return functional.normalize(code.to(torch.promote_types(code.dtype, torch.float32)), dim=-1)
+        return functional.normalize(self._bottleneck(features), dim=-1)
+
+    def _bottleneck(self, features: Tensor) -> Tensor:
+        layers = (self.hidden_weight, self.hidden_bias, self.bottleneck_weight, self.bottleneck_bias)
+        reduced = self.reduction(features)  # (B, inputs)
+        if torch.is_autocast_enabled(features.device.type):
+            code = _autocast_layers(self.normalisation(reduced), *layers)
+        elif isinstance(self.normalisation, FeatureBatchNorm):
+            standardised = self.normalisation.standardised(reduced)
+            code = two_layers(standardised, self.normalisation.weight, self.normalisation.bias, *layers)
+        else:
+            code = two_layers(self.normalisation(reduced), None, None, *layers)
+        return code.to(torch.promote_types(code.dtype, torch.float32))  # (H, B, bottleneck)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every head.
@@ -113,11 +121,10 @@ class MultiHeadClassifier(nn.Module):
         Returns:
             Float32 logits before any temperature, (H, B, K).
         """
-        codes = self.codes(features)
+        code = self._bottleneck(features)
         # Cosines divided by a temperature of 0.1 need more digits than bfloat16 has.
         with torch.autocast(features.device.type, enabled=False):
-            directions = functional.normalize(self.prototypes, dim=-1)
-            return torch.bmm(codes, directions.mT) * self.prototype_length[:, None]
+            return cosine_logits(code, self.prototypes, self.prototype_length)
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Weight matrices and lengths, on which weight decay acts as in TEMI; biases and normalisation have none."""
@@ -133,6 +140,16 @@ class MultiHeadClassifier(nn.Module):
         copied = copy.deepcopy(self).requires_grad_(False)
         copied.eval()
         return copied
+
+
+def _autocast_layers(
+    inputs: Tensor, hidden_weight: Tensor, hidden_bias: Tensor, bottleneck_weight: Tensor, bottleneck_bias: Tensor
+) -> Tensor:
+    """:func:`two_layers` in autocast's precision, where a product costs less than passes over float32 weights."""
+    heads, width, _ = hidden_weight.shape
+    hidden = functional.linear(inputs, hidden_weight.flatten(0, 1), hidden_bias.flatten())
+    hidden = functional.gelu(hidden).view(-1, heads, width).transpose(0, 1)  # (H, B, hidden)
+    return torch.bmm(hidden, bottleneck_weight.mT) + bottleneck_bias[:, None]  # (H, B, bottleneck)
 
 
 @torch.no_grad()

@@ -42,11 +42,15 @@ class FeatureBatchNorm(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise (B, D) float32 features by the batch (training) or the running statistics (evaluation)."""
+        return self.standardised(features) * self.weight + self.bias
+
+    def standardised(self, features: Tensor) -> Tensor:
+        """What ``forward`` gives before scale and shift, (B, D)."""
         if self.training:
             mean, variance = self._update(features.detach())
         else:
             mean, variance = self.running_mean, self.running_var
-        return (features - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        return (features - mean) * torch.rsqrt(variance + self.eps)
 
     @torch.no_grad()
     def _update(self, features: Tensor) -> tuple[Tensor, Tensor]:

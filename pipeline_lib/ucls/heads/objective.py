@@ -81,7 +81,9 @@ class Objective:
             balance=settings.balance,
         )
         log_images = log_q[:, :batch]
-        log_neighbors = smoothed_neighbors(log_q[:, batch:].reshape(len(log_q), batch, per_image, -1))
+        log_neighbors = log_q[:, batch:]
+        if per_image > 1:
+            log_neighbors = smoothed_neighbors(log_neighbors.reshape(len(log_q), batch, per_image, -1))
         counted = {"neighbors": [log_neighbors], "both": [log_images, log_neighbors]}[settings.prior_views]
         self.prior = updated_prior(self.prior, torch.cat(counted, dim=1), settings.prior_momentum)
         return log_images, log_neighbors

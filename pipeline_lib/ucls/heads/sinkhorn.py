@@ -8,10 +8,21 @@ from torch import Tensor
 from pipeline_lib.base.runtime import all_reduce
 
 
-def _logsumexp_over_samples(log_q: Tensor) -> Tensor:
-    """Log-sum-exp over the samples of all processes: (..., B, K) -> (..., 1, K)."""
-    largest = all_reduce(log_q.amax(dim=-2, keepdim=True), "max")  # (..., 1, K)
-    return largest + all_reduce((log_q - largest).exp().sum(dim=-2, keepdim=True)).log()
+def _log(totals: Tensor) -> Tensor:
+    """Logarithm of sums; one that is lost in rounding counts as the least positive number."""
+    return totals.clamp(min=torch.finfo(totals.dtype).tiny).log()
+
+
+def _log_class_totals(kernel: Tensor, log_factors: Tensor) -> Tensor:
+    """Log of every class' total over the samples of all processes: kernel (..., B, K), (..., B, 1) -> (..., 1, K)."""
+    largest = all_reduce(log_factors.amax(dim=-2, keepdim=True), "max")  # (..., 1, 1)
+    return largest + _log(all_reduce((log_factors - largest).exp().mT @ kernel))
+
+
+def _log_sample_totals(kernel: Tensor, log_factors: Tensor) -> Tensor:
+    """Log of every sample's total over the classes: kernel (..., B, K), (..., 1, K) -> (..., B, 1)."""
+    largest = log_factors.amax(dim=-1, keepdim=True)  # (..., 1, 1)
+    return largest + _log(kernel @ (log_factors - largest).exp().mT)
 
 
 @torch.no_grad()
@@ -26,8 +37,9 @@ def sinkhorn_knopp(
     """Log-probabilities whose classes are used as often within the batch as the class prior says.
 
     Each iteration scales every class to its share of the samples, then every sample to total one, so that the samples'
-    rows are exact and the classes' totals approximate. Works on logarithms: ``exp(logits / temperature)`` overflows
-    float32 above 88.7.
+    rows are exact and the classes' totals approximate. Scales are logarithms: ``exp(logits / temperature)`` overflows
+    float32 above 88.7. They are found on exp(scores) divided by the largest element of every sample and then of every
+    class, where an iteration is two products with a vector; the result is made of the scores themselves.
 
     With ``balance`` below 1 the classes' totals are pulled towards the prior, not forced to it: the scaling of
     unbalanced optimal transport (Chizat et al. 2018), whose exponent ``balance`` is, on the classes' side only.
@@ -47,10 +59,15 @@ def sinkhorn_knopp(
     if iterations == 0:
         return scores.log_softmax(dim=-1)
     wanted = 0.0 if log_class_prior is None else log_class_prior[..., None, :]  # (..., 1, K)
-    scaled = scores
-    sample_scale = torch.zeros_like(scores[..., :1])  # (..., B, 1)
-    for _ in range(iterations):
-        class_scale = balance * (wanted - _logsumexp_over_samples(scores + sample_scale))  # (..., 1, K)
-        scaled = scores + class_scale
-        sample_scale = -scaled.logsumexp(dim=-1, keepdim=True)
-    return scaled + sample_scale
+    # scores = log(kernel) + sample_largest + class_largest
+    sample_largest = scores.amax(dim=-1, keepdim=True)  # (..., B, 1)
+    kernel = scores - sample_largest
+    class_largest = all_reduce(kernel.amax(dim=-2, keepdim=True), "max")  # (..., 1, K)
+    kernel = kernel.sub_(class_largest).exp_()
+    sample_factor = sample_largest
+    class_scale = torch.zeros_like(class_largest)
+    for iteration in range(iterations):
+        if iteration > 0:
+            sample_factor = -_log_sample_totals(kernel, class_largest + class_scale)
+        class_scale = balance * (wanted - class_largest - _log_class_totals(kernel, sample_factor))
+    return (scores + class_scale).log_softmax(dim=-1)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline_lib.base.errors import UserError
+from pipeline_lib.base.freed_memory import keep_freed_memory
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.runtime import all_reduce
 from pipeline_lib.ucls.heads.alignment import matching_order, renumber_classes
@@ -71,6 +72,8 @@ class HeadTrainer:
     ) -> None:
         if settings.precision == "auto":
             raise ValueError("precision = auto: the caller says which precision it takes")
+        if fabric.device.type == "cpu":
+            keep_freed_memory()
         self.fabric = fabric
         self.settings = settings
         self.sampler = sampler
@@ -96,6 +99,7 @@ class HeadTrainer:
                 {"params": student.undecayed_parameters(), "weight_decay": 0.0},
             ],
             lr=self.schedule.peak_rate,
+            fused=True,
         )
         self.student, self.optimizer = fabric.setup(student, optimizer)
 
@@ -162,7 +166,7 @@ class HeadTrainer:
     def _one_epoch(self) -> dict[str, Any]:
         total = torch.zeros_like(self.head_loss, device=self.fabric.device)
         for step, (images, neighbors) in enumerate(self._batches()):
-            total += self._step(self.epoch * self.schedule.steps + step, images, neighbors)
+            total += self.step(self.epoch * self.schedule.steps + step, images, neighbors)
         self.head_loss = (all_reduce(total) / self.fabric.world_size / self.schedule.steps).cpu()
         if not bool(self.head_loss.isfinite().all()):
             raise UserError(
@@ -196,7 +200,17 @@ class HeadTrainer:
             gathered = self.features(neighbors.ravel()).view(*neighbors.shape, -1)  # (b, M, D)
             yield self.features(rows), gathered
 
-    def _step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
+    def step(self, iteration: int, images: Tensor, neighbors: Tensor) -> Tensor:
+        """One iteration.
+
+        Args:
+            iteration: Its index over all epochs.
+            images: Features, (B, D).
+            neighbors: Features of M neighbours an image, (B, M, D).
+
+        Returns:
+            Mean loss of each head, (H,), on the training device.
+        """
         schedule, settings = self.schedule, self.settings
         rate = schedule.learning_rate(iteration)
         for group in self.optimizer.param_groups:

@@ -63,3 +63,30 @@ def test_balance_leads_from_the_softmax_to_equal_shares():
     assert largest == sorted(largest, reverse=True)
     assert largest[0] > 0.6
     assert abs(largest[-1] - 1 / 3) < 1e-6
+
+
+def in_the_log_domain(logits, temperature, iterations):
+    scores = logits.double() / temperature
+    sample_scale = torch.zeros_like(scores[..., :1])
+    for _ in range(iterations):
+        scaled = scores - (scores + sample_scale).logsumexp(dim=-2, keepdim=True)
+        sample_scale = -scaled.logsumexp(dim=-1, keepdim=True)
+    return scaled + sample_scale
+
+
+@pytest.mark.parametrize("shifted", ["samples", "classes"])
+def test_scores_far_beyond_the_range_of_float32_keep_their_log_probabilities(shifted):
+    generator = torch.Generator().manual_seed(5)
+    shape = (2, 40, 1) if shifted == "samples" else (2, 1, 6)
+    logits = torch.randn(2, 40, 6, generator=generator) + 15 * torch.randn(shape, generator=generator)
+    # Scores spread by some 300, where exp(x) of float32 spans 192.
+    assert float((logits / 0.1).max() - (logits / 0.1).min()) > 300
+    expected = in_the_log_domain(logits, 0.1, 3)
+    torch.testing.assert_close(sinkhorn_knopp(logits, 0.1, 3).double(), expected, atol=2e-3, rtol=0)
+
+
+def test_a_class_that_no_sample_comes_near_stays_finite():
+    logits = torch.zeros(30, 3)
+    logits[:, 2] = -500.0
+    q = sinkhorn_knopp(logits, 0.07, 3)
+    torch.testing.assert_close(q.exp(), torch.full((30, 3), 1 / 3), atol=1e-3, rtol=0)

@@ -50,8 +50,8 @@ class RecordedPairs:
 class RecordingTrainer(HeadTrainer):
     """Keeps what every step saw and found."""
 
-    def _step(self, iteration, images, neighbors):
-        losses = super()._step(iteration, images, neighbors)
+    def step(self, iteration, images, neighbors):
+        losses = super().step(iteration, images, neighbors)
         self.losses.append(losses.cpu().numpy())
         self.rates.append(self.optimizer.param_groups[0]["lr"])
         self.priors.append(self.objective.prior.cpu().numpy())
