@@ -3,10 +3,11 @@
     python -m benchmarks.heads --heads 50 --columns 64 768 2048 --threads 1 2
 
 The loops take steps in turn on the same pairs, so that other load on the machine meets all alike; a step's seconds are
-those of the process on all of its cores, and the rate is that of the fastest step. With TEMI's settings both loops
-compute the same losses: the tests hold both to the trajectory of TEMI's own code. The memory that the project's loop
-keeps in the process (``base/freed_memory.py``) serves the reference's too. Four trainings are in memory at once: 5 GB
-at 50 heads and 2,048 columns.
+those of the process on all of its cores, and the rate is that of the fastest step. On a shared machine set
+OMP_WAIT_POLICY=PASSIVE for more than one thread: threads that spin while they wait count as work. With TEMI's settings
+both loops compute the same losses: the tests hold both to the trajectory of TEMI's own code. The memory that the
+project's loop keeps in the process (``base/freed_memory.py``) serves the reference's too. Four trainings are in memory
+at once: 5 GB at 50 heads and 2,048 columns.
 """
 
 from __future__ import annotations
