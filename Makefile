@@ -19,6 +19,7 @@ help: ## list the targets
 		printf '%-10s %s\n' "$$name" "$$text"; done
 
 repro: $(ENV) ## run both chains on the embedded defaults
+	@$(RUN) python -m commands.lock_file
 	$(RUN) dvc repro
 
 test: $(ENV) ## run all tests
