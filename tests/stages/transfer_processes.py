@@ -44,6 +44,7 @@ def _kill_after(states):
         store(training, trainer)
         seen.append(trainer.position)
         if len(seen) == states:
+            training._state._finish()  # a large state is written beside the training
             if torch.distributed.is_initialized():
                 torch.distributed.barrier()
             os.kill(os.getpid(), signal.SIGKILL)

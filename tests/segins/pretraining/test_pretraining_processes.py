@@ -87,6 +87,7 @@ def train_with_state(rank, port, folder, method, killed_after, result):
 
     def store_and_die(trained):
         run(trained)
+        training._state._finish()  # a large state is written beside the training
         torch.distributed.barrier()
         if len(steps) == killed_after:
             os.kill(os.getpid(), signal.SIGKILL)
