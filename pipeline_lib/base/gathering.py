@@ -82,8 +82,8 @@ def spread(function: Callable[[Item], T], items: Sequence[Item]) -> Iterator[T]:
     rank = dist.get_rank() if is_distributed() else 0
     for start in range(0, len(items), processes):
         own = start + rank
-        results = gathered_objects(function(items[own]) if own < len(items) else None)
-        yield from (result for result in results[: len(items) - start] if result is not None)
+        results: list[Any] = gathered_objects(function(items[own]) if own < len(items) else None)
+        yield from results[: len(items) - start]
 
 
 def from_first(value: T) -> T:

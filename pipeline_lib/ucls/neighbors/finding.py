@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline_lib.artifacts.neighbors import entry_bytes, open_neighbors, write_neighbors
 from pipeline_lib.base.errors import UserError
-from pipeline_lib.base.gathering import spread
+from pipeline_lib.base.gathering import from_first, spread
 from pipeline_lib.base.progress import progress
 from pipeline_lib.base.row_blocks import row_blocks, spread_rows
 from pipeline_lib.base.runtime import is_distributed, is_first
@@ -137,9 +137,9 @@ def _spread(search: Search) -> Iterator[Lists]:
     """Lists of all rows in order, on the first process; each chunk of queries is searched by one of the processes."""
     if not is_distributed():
         return search.stream(np.arange(search.count))
-    return spread(
-        lambda block: search.lists(np.arange(block.start, block.stop)), [*row_blocks(search.count, search.chunk)]
-    )
+    # By what memory is free, processes may differ in it; they must share the work in the same pieces.
+    chunk = from_first(search.chunk)
+    return spread(lambda block: search.lists(np.arange(block.start, block.stop)), [*row_blocks(search.count, chunk)])
 
 
 class _Completed:

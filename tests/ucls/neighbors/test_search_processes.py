@@ -87,3 +87,22 @@ def test_any_number_of_processes_writes_the_same_bytes(tmp_path, processes):
     for path in alone:
         other = tmp_path / "several" / path.relative_to(tmp_path / "one")
         assert path.read_bytes() == other.read_bytes(), path
+
+
+def make_with_own_memory(rank, processes, folder):
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(PORT + 10)}
+    dist.init_process_group("gloo", rank=rank, world_size=processes)
+    space = SearchSpace(Features(values(9000)), centre=True)
+    # The second process holds nothing and would take pieces of another size.
+    machine = SearchMachine(threads=1 + rank, device="cpu", memory=(1 << 30) * (rank == 0), block_rows=9000)
+    find_neighbors(space, folder, AdaptiveRule(0.9, 5, 40), machine=machine, made_by={"stage": "test"})
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_processes_with_unlike_memory_leave_no_row_out(tmp_path):
+    make(tmp_path / "one")
+    multiprocessing.spawn(make_with_own_memory, (2, tmp_path / "unlike"), nprocs=2)
+    for name in ("indptr.npy", "indices.npy"):
+        assert (tmp_path / "one" / "held" / name).read_bytes() == (tmp_path / "unlike" / name).read_bytes()
