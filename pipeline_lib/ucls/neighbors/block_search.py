@@ -119,7 +119,7 @@ class BlockSearch:
         """Queries that are worth asking for together: some groups a thread, or what shares a walk over the blocks."""
         if self._blocks.held:
             return self.plan.group * _GROUPS_A_THREAD * self._threads
-        listed = min(self._rule.longest, self.plan.hits * self._space.count / next(iter(self._blocks)).count)
+        listed = min(self._rule.longest, self.plan.listed * self._space.count)
         query_bytes = int(16 * listed) + 4 * self._space.dimension
         return self.plan.group * max(1, self._memory // (self.plan.group * query_bytes))
 

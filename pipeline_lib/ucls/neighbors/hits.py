@@ -58,12 +58,12 @@ class Plan:
         nearest: None: all above the threshold first, then the ``k_min`` nearest for queries that lack them. Otherwise:
             this many nearest first, then all above the threshold for queries with more.
         group: Queries searched at a time, so that their hits stay below 64 MiB.
-        hits: Entries of the index that a query finds, on average.
+        listed: Share of the index that a query finds, on average.
     """
 
     nearest: int | None
     group: int
-    hits: float
+    listed: float
 
 
 def plan_search(
@@ -86,24 +86,24 @@ def plan_search(
         The plan.
     """
     if not rule.extends or not ranged:
-        return _plan(rule.longest, rule.longest, most)
+        return _plan(rule.longest, rule.longest, columns, most)
     probed = min(rule.longest, _MOST_PROBED, columns - 1)
     similarity, _ = index.search(sample, probed + 1)
     lengths = (similarity >= rule.limit).sum(axis=1) - 1  # without the query itself
     hits = float(lengths.mean())
     if (lengths >= probed).any():
-        limits, _, _ = index.range_search(sample[:_LONG_PROBES], radius_below(rule.limit))
+        limits, _, _ = index.range_search(sample[:: max(1, len(sample) // _LONG_PROBES)], radius_below(rule.limit))
         hits = max(hits, float(np.diff(np.asarray(limits).astype(np.int64)).mean()))
     if hits > 4 * rule.longest:
-        return _plan(rule.longest, rule.longest, most)
+        return _plan(rule.longest, rule.longest, columns, most)
     if (lengths < rule.k_min).mean() <= _LACKING:
-        return _plan(None, hits, most)
+        return _plan(None, hits, columns, most)
     nearest = int(np.clip(np.quantile(lengths, _COVERED) + 1, rule.k_min, max(probed, rule.k_min)))
-    return _plan(nearest, max(hits, nearest), most)
+    return _plan(nearest, max(hits, nearest), columns, most)
 
 
-def _plan(nearest: int | None, hits: float, most: int) -> Plan:
-    return Plan(nearest, int(np.clip(_GROUP_BYTES / (_HIT_BYTES * max(hits, 1)), 16, most)), hits)
+def _plan(nearest: int | None, hits: float, columns: int, most: int) -> Plan:
+    return Plan(nearest, int(np.clip(_GROUP_BYTES / (_HIT_BYTES * max(hits, 1)), 16, most)), hits / columns)
 
 
 def radius_below(limit: np.float32) -> float:
