@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,8 @@ from pipeline_lib.ucls.neighbors.hits import Index
 from pipeline_lib.ucls.neighbors.threads import faiss_threads
 
 _TRAINING_ROWS = 1 << 18
+_PLACE = re.compile(r"^Error in .* at \S+:\d+: (Error: )?")
+"""What FAISS says of its own code before the reason of an error."""
 
 
 def _parsed(parameters: str) -> list[tuple[str, float]]:
@@ -62,7 +65,7 @@ class FactoryIndex:
             for name, value in _parsed(parameters):
                 faiss.ParameterSpace().set_index_parameter(index, name, value)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
+            reason = _PLACE.sub("", str(error).strip().splitlines()[-1])
             raise UserError(f"index = {description!r}: FAISS refuses it for {space.count} rows: {reason}") from error
         self._index: Index = index
 

@@ -65,10 +65,11 @@ def find_neighbors(
     if space.count < 2:
         raise UserError(f"features: {space.count} image(s); a neighbour search needs at least 2")
     exact = exact_search(space, rule, machine, index)
-    approximate = None
+    search, approximate = exact.search, None
     if index != FLAT:
         approximate = FactoryIndex(space, index, seed=seed, threads=machine.threads)
-    _check_size(exact.search, rule, folder, size_limit)
+        search = _Completed(approximate.search(rule), exact.search, rule)
+    _check_size(search, rule, folder, size_limit)
     settings = {
         "threshold": rule.threshold,
         "k_min": rule.k_min,
@@ -81,8 +82,7 @@ def find_neighbors(
         "computed_on": exact.name,
         "seed": seed,
     }
-    completed = None if approximate is None else _Completed(approximate.search(rule), exact.search, rule)
-    searched = _spread(completed or exact.search)
+    searched = _spread(search)
     if not is_first():
         deque(searched, maxlen=0)
         return {}

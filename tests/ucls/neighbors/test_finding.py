@@ -103,7 +103,10 @@ def test_recall_counts_pairs():
         ({"k_min": 30}, "k_max = 20"),
         ({"threads": 0}, "threads = 0"),
         ({"block_rows": 0}, "block_rows = 0"),
-        ({"index": "NoSuchIndex"}, "index = 'NoSuchIndex'"),
+        (
+            {"index": "NoSuchIndex"},
+            "^index = 'NoSuchIndex': FAISS refuses it for 60 rows: could not parse index string",
+        ),
         ({"index": "IVF4,Flat;nprobe"}, "nprobe"),
         ({"index": "IVF4,Flat;probes=3"}, "probes"),
         ({"index": "IVF5000,Flat"}, "IVF5000"),
