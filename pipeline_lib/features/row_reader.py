@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline_lib.base.row_blocks import bounded_row_blocks
-from pipeline_lib.base.runtime import device_memory
 from pipeline_lib.features.blocks import FeatureBlocks
 
 
@@ -26,16 +25,18 @@ class RowReader:
     Args:
         features: The features.
         device: Where tensors go.
-        budget: Bytes of float32 features that may be held in memory; above it rows are read again each time. On CUDA
-            the device's own free memory says what is held there.
+        budget: Bytes of float32 features that may be held in memory; above it rows are read again each time.
+        device_budget: Bytes that may be held on a CUDA device; None: as many as in memory.
     """
 
-    def __init__(self, features: FeatureBlocks, device: torch.device, budget: int) -> None:
+    def __init__(
+        self, features: FeatureBlocks, device: torch.device, budget: int, device_budget: int | None = None
+    ) -> None:
         self._features = features
         self._device = device
         self._held: Tensor | None = None
         size = 4 * features.count * features.dimension
-        if size <= device_memory(device, budget):
+        if size <= (budget if device_budget is None else device_budget):
             self._held = torch.empty(features.count, features.dimension, device=device)
         elif size <= budget:
             self._held = torch.empty(features.count, features.dimension, pin_memory=True)
