@@ -41,7 +41,7 @@ class UmapSettings(Settings):
     Attributes:
         run: Whether UMAP + k-means is to run.
         neighbors: Neighbours of an image in UMAP's graph, at most all other images.
-        components: Dimensions of the embedding.
+        components: Dimensions of the embedding; at most three fewer than there are images.
         min_distance: How close images may lie in the embedding; 0 packs clusters densest.
         epochs: Passes over the edges of the graph; null: UMAP's own 500 up to 10,000 images, 200 above.
     """

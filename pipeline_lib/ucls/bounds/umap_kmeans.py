@@ -15,6 +15,8 @@ from pipeline_lib.features.blocks import FeatureBlocks
 from pipeline_lib.ucls.bounds.kmeans import KMeans, finite_sample, nearest_centroids
 from pipeline_lib.ucls.bounds.settings import UmapSettings
 
+_FEWEST_IMAGES = 4
+
 
 @dataclass(frozen=True)
 class UmapKMeans:
@@ -79,15 +81,13 @@ def fit_umap_kmeans(
         The embedding and its clustering.
 
     Raises:
-        UserError: There are fewer images than clusters, or too few for the number of components, or a value is not
-            finite.
+        UserError: There are fewer images than clusters, or fewer than four, or a value is not finite.
     """
     rows = finite_sample(features, clusters, sample_rows, seed)
-    # The spectral start takes components + 1 eigenvectors, and UMAP wants them to be fewer than the images.
-    if len(rows) < settings.components + 3:
+    if len(rows) < _FEWEST_IMAGES:
         raise UserError(
-            f"bounds.umap.components = {settings.components}: allowed for {len(rows)} images: "
-            f"at most {max(0, len(rows) - 3)}; bounds.umap.run = false leaves UMAP out"
+            f"features: {len(rows)} image(s); UMAP needs at least {_FEWEST_IMAGES}; "
+            "bounds.umap.run = false leaves it out"
         )
     # Importing it takes seconds, for numba compiles; only a run that has this rival pays for it.
     from umap import UMAP
@@ -95,7 +95,8 @@ def fit_umap_kmeans(
     # n_jobs = 1 is what a seed forces; said here, UMAP does not warn that it was overridden.
     umap = UMAP(
         n_neighbors=min(settings.neighbors, len(rows) - 1),
-        n_components=settings.components,
+        # The spectral start takes components + 1 eigenvectors, and UMAP wants them to be fewer than the images.
+        n_components=min(settings.components, len(rows) - 3),
         min_dist=settings.min_distance,
         n_epochs=settings.epochs,
         metric="cosine",

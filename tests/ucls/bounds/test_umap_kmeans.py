@@ -76,7 +76,7 @@ def test_fewer_images_than_neighbours_are_embedded_without_a_warning():
         (np.eye(4), {"clusters": 5}, "clusters = 5"),
         (np.eye(40), {"clusters": 4, "sample_rows": 3}, "clusters = 4"),
         (np.eye(40), {"clusters": 0}, "clusters = 0"),
-        (np.eye(12), {"clusters": 2}, r"bounds\.umap\.components = 10: allowed for 12 images: at most 9"),
+        (np.eye(3), {"clusters": 2}, r"3 image\(s\); UMAP needs at least 4; bounds\.umap\.run = false"),
         (np.full((20, 2), np.nan), {"clusters": 2}, "finite"),
     ],
 )
@@ -85,3 +85,11 @@ def test_impossible_fits_are_refused_before_umap_is_loaded(monkeypatch, array, a
     with pytest.raises(UserError, match=word) as error:
         fit_umap_kmeans(ArrayFeatures(array), settings=UmapSettings(), restarts=1, seed=0, **arguments)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("count", [4, 12])
+def test_sets_smaller_than_the_embedding_is_wide_are_clustered_all_the_same(count):
+    values = np.repeat(np.eye(2, 6), count // 2, axis=0) + np.random.default_rng(0).normal(size=(count, 6)) / 50
+    fitted = fit_umap_kmeans(ArrayFeatures(values), 2, UmapSettings(), restarts=2, seed=0)
+    assert fitted.embedding.shape == (count, min(10, count - 3))
+    assert fitted.predict(ArrayFeatures(values)).shape == (count,)
