@@ -15,9 +15,7 @@ from pipeline_lib.artifacts.dataset import open_dataset
 from pipeline_lib.artifacts.features import Features, open_features
 from pipeline_lib.base import runtime
 from pipeline_lib.features.search_space import SearchSpace
-from pipeline_lib.ucls.bounds.kmeans import fit_kmeans
-from pipeline_lib.ucls.bounds.turtle_choice import choose_turtle
-from pipeline_lib.ucls.bounds.umap_kmeans import fit_umap_kmeans
+from pipeline_lib.ucls.bounds.rivals import rival_clusters
 from pipeline_lib.ucls.bounds.upper_bound_knn import upper_bound_knn
 from pipeline_lib.ucls.evaluation import bounds as measured
 from pipeline_lib.ucls.evaluation.summary import clustering_measures, rounded
@@ -74,21 +72,15 @@ def run(context: StageContext) -> None:
     search_space = partial(SearchSpace, centre=seen.centre, normalise_blocks=seen.normalise_blocks)
     space = search_space(train)
     other = search_space(held_out, mean=space.mean)
-    kmeans = fit_kmeans(space, classes, restarts=section.kmeans_restarts, seed=seed)
-    clusters, scores = {"kmeans": kmeans.predict(other)}, {}
-    if section.umap.run:
-        embedded = fit_umap_kmeans(space, classes, section.umap, restarts=section.kmeans_restarts, seed=seed)
-        clusters["umap_kmeans"] = embedded.predict(other)
-    if section.turtle.steps:
-        turtle = choose_turtle(train, classes, section.turtle, seed=seed, device=fabric.device)
-        clusters["turtle"], scores = turtle.fit.predict(held_out), turtle.scores
+    rivals = rival_clusters(train, held_out, (space, other), classes, section, seed=seed, device=fabric.device)
+    clusters = rivals.clusters
     write_bounds(
         context.artifact("bounds"),
         split=SPLIT,
         ids=dataset.ids(SPLIT),
         labels=clusters,
         classes=classes,
-        turtle_scores=scores,
+        turtle_scores=rivals.turtle_scores,
         made_by=context.made_by(section.model_dump() | {"blocks": list(blocks), "seed": seed}),
     )
     silhouettes = {name: sampled_silhouette(other, found, seed=seed) for name, found in clusters.items()}
